@@ -1,0 +1,139 @@
+// Package namespace is the port to the stores that keep a volume's names: which directory entry leads to which inode,
+// and which extents of which blobs make a file's bytes.
+//
+// A store runs serializable transactions over typed records. It knows nothing of file semantics: what rename or
+// unlink mean is written once, in fs/volume.
+package namespace
+
+import (
+	"context"
+	"iter"
+)
+
+// Store holds one volume's names. All methods may be called concurrently. Every error is a *Error that wraps one of
+// this package's sentinels or the cause.
+type Store interface {
+	// View runs fn on one consistent snapshot. fn may run more than once.
+	View(ctx context.Context, want Want, fn func(tx Tx) error) error
+	// Update runs fn in a serializable transaction and commits what it wrote, all or nothing, if it returns nil;
+	// an error of fn is returned as it is, and nothing is written. fn may run again after a conflict, so it has no
+	// effect but through tx. A commit whose answer was lost is looked up by op before anything runs again.
+	// When Update returned nil the transaction survives a kill of this process.
+	Update(ctx context.Context, op OpID, want Want, fn func(tx Tx) error) error
+	// Sync returns once all that was committed before the call survives power loss. Where the volume's blobs are
+	// kept in the same log, those that were stored before the call are covered too.
+	Sync(ctx context.Context) error
+	// Watch yields the changes that other daemons commit after the given version, until ctx ends. A store that only
+	// one process can open yields none.
+	Watch(ctx context.Context, after Version) iter.Seq2[Change, error]
+	// Close releases the store. Nothing may be called after it.
+	Close() error
+}
+
+// OpID names a transaction, so that one whose commit was not answered is recognised. The zero value names none.
+type OpID [16]byte
+
+// Version is a point in the volume's history, ordered by commit as far as a reader of Watch needs it.
+type Version uint64
+
+// Change is what another daemon changed: an inode, and where Name isn't empty the entry of that name in it.
+type Change struct {
+	Version Version
+	Ino     Ino
+	Name    string
+}
+
+// Lock says how a transaction holds a record until it ends.
+type Lock uint8
+
+// The kinds of Lock: none, against deletion, or against any change.
+const (
+	Unlocked Lock = iota
+	Shared
+	Exclusive
+)
+
+// Want names what fn will read, to be fetched in one round trip, and what it will lock. Rows are locked by kind in the
+// order of the fields, and within a kind in key order. A read that isn't wanted works too, and costs a round trip.
+type Want struct {
+	Inodes  []InodeWant
+	Entries []EntryWant
+	Extents []RangeWant
+	Xattrs  []XattrKey
+	// Reclaims marks a transaction that frees space: it may use the store's reserve when the store is full.
+	Reclaims bool
+}
+
+// InodeWant asks for an inode.
+type InodeWant struct {
+	Ino  Ino
+	Lock Lock
+}
+
+// EntryWant asks for a directory entry and the inode that it leads to.
+type EntryWant struct {
+	Parent Ino
+	Name   string
+	Lock   Lock
+	Empty  bool // also whether the directory that it leads to is empty
+}
+
+// RangeWant asks for the extents that touch the bytes from From up to To of an inode.
+type RangeWant struct {
+	Ino      Ino
+	From, To uint64
+}
+
+// Tx reads and writes typed records. Writes are seen by later reads of the same Tx. It must not be used after fn
+// returned, nor by two goroutines at once.
+type Tx interface {
+	// Get returns the record of that key, which then belongs to the caller, or ErrNotFound.
+	Get(key Key) (Record, error)
+	// Scan yields the records of key's kind and group (see Key) in key order, from key on; at most limit, or all if
+	// limit is 0. What the Tx writes to that group during the scan may or may not be seen.
+	Scan(from Key, limit int) iter.Seq2[Record, error]
+	// Put writes the record under its key. The record must not be changed until the Tx ends.
+	Put(rec Record)
+	// Delete removes the record; a missing one is no error.
+	Delete(key Key)
+	// Apply changes a record without reading it, so that, for example, two creates in one directory don't conflict.
+	// It is for Inode, Blob and Usage; a missing Inode or Blob fails the transaction with ErrNotFound, a missing
+	// Usage is made.
+	Apply(key Key, d Delta)
+}
+
+// Delta is a change to a record's sums and times. Fields that a kind doesn't have are ignored.
+type Delta struct {
+	Nlink  int32 // Inode: added to the link count
+	Mtime  Time  // Inode: the new time, if not zero; of several concurrent ones the latest stays
+	Ctime  Time  // Inode: as Mtime. Blob: when the references became 0, if they did
+	Refs   int64 // Blob: added to the references
+	Bytes  int64 // Usage: added to the bytes
+	Inodes int64 // Usage: added to the inodes
+}
+
+// Get reads a record of a known type.
+func Get[R Record](tx Tx, key Key) (R, error) {
+	rec, err := tx.Get(key)
+	if err != nil {
+		var none R
+		return none, err
+	}
+	return rec.(R), nil
+}
+
+// Scan reads records of a known type; see Tx.Scan.
+func Scan[R Record](tx Tx, from Key, limit int) iter.Seq2[R, error] {
+	return func(yield func(R, error) bool) {
+		for rec, err := range tx.Scan(from, limit) {
+			if err != nil {
+				var none R
+				yield(none, err)
+				return
+			}
+			if !yield(rec.(R), nil) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,215 @@
+package namespace
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/graviton-fs/graviton/backend/blob"
+)
+
+// Ino is an inode number. Numbers are never used twice in a volume. 0 is none.
+type Ino uint64
+
+// Root is the volume's root directory. Numbers up to FirstFree-1 are reserved.
+const (
+	Root      Ino    = 1
+	FirstFree uint64 = 16
+)
+
+// Time is an instant with nanoseconds, as in struct timespec, since 1970-01-01 UTC. It compares with ==.
+type Time struct {
+	Sec  int64
+	Nsec uint32
+}
+
+// At converts from a time.Time.
+func At(t time.Time) Time { return Time{Sec: t.Unix(), Nsec: uint32(t.Nanosecond())} }
+
+// Time converts to a time.Time.
+func (t Time) Time() time.Time { return time.Unix(t.Sec, int64(t.Nsec)) }
+
+// IsZero reports the zero value, which stands for "no time".
+func (t Time) IsZero() bool { return t == Time{} }
+
+// Before reports whether t is earlier than u.
+func (t Time) Before(u Time) bool {
+	return t.Sec < u.Sec || t.Sec == u.Sec && t.Nsec < u.Nsec
+}
+
+// Record is one of this package's record types, as a pointer.
+type Record interface{ Key() Key }
+
+// Key names a record. Keys of one kind are ordered by their fields; all fields but the last are the key's group, in
+// which Scan moves. A zero group (parent 0, inode 0) scans the whole kind in no promised order of groups.
+type Key interface{ key() }
+
+// The keys.
+type (
+	// VolumeKey names the only Volume.
+	VolumeKey struct{}
+	// InodeKey names an Inode; all inodes are one group.
+	InodeKey struct{ Ino Ino }
+	// DentryKey names a Dentry; a directory's entries are a group.
+	DentryKey struct {
+		Parent Ino
+		Name   string
+	}
+	// CookieKey finds a Dentry by its cookie; a directory's entries are a group. Scan and Get only: the store keeps
+	// this index up to date by itself.
+	CookieKey struct {
+		Parent Ino
+		Cookie uint64
+	}
+	// ExtentKey names an Extent by the file offset at which it ends. So a scan from {ino, off+1} begins with the
+	// extent that holds off, or the first one behind it.
+	ExtentKey struct {
+		Ino Ino
+		End uint64
+	}
+	// XattrKey names an Xattr; an inode's are a group.
+	XattrKey struct {
+		Ino  Ino
+		Name string
+	}
+	// BlobKey names a Blob; all blobs are one group.
+	BlobKey struct{ Blob blob.Key }
+	// UnreferencedKey finds the Blobs that have no references and no pin, oldest first. Scan only: the store keeps
+	// this index up to date by itself.
+	UnreferencedKey struct {
+		Since Time
+		Blob  blob.Key
+	}
+	// OrphanKey names an Orphan; all orphans are one group.
+	OrphanKey struct{ Ino Ino }
+	// SessionKey names a Session; all sessions are one group.
+	SessionKey struct{ ID uint64 }
+	// UsageKey names a Usage; all are one group.
+	UsageKey struct{ Session uint64 }
+)
+
+func (VolumeKey) key()       {}
+func (InodeKey) key()        {}
+func (DentryKey) key()       {}
+func (CookieKey) key()       {}
+func (ExtentKey) key()       {}
+func (XattrKey) key()        {}
+func (BlobKey) key()         {}
+func (UnreferencedKey) key() {}
+func (OrphanKey) key()       {}
+func (SessionKey) key()      {}
+func (UsageKey) key()        {}
+
+// Volume is what the store holds: made once, at the first mount.
+type Volume struct {
+	Format  uint32 // version of the volume's records
+	ID      uuid.UUID
+	Created Time
+	NextID  uint64 // the first number (inode, cookie) not yet handed to a daemon
+}
+
+// Inode is a file of any type. Mode holds the type (S_IFMT) and permission bits, as st_mode.
+type Inode struct {
+	Ino    Ino
+	Mode   uint32
+	UID    uint32
+	GID    uint32
+	Nlink  uint32
+	Rdev   uint32
+	Size   uint64 // bytes; of a symlink the length of Target, of a directory 0
+	Bytes  uint64 // sum of its extents' lengths
+	Atime  Time
+	Mtime  Time
+	Ctime  Time
+	Btime  Time
+	Parent Ino    // a directory's parent; of another type where its last name was made, as a hint for messages
+	Target string // of a symlink
+}
+
+// Dentry is a name in a directory.
+type Dentry struct {
+	Parent Ino
+	Name   string // any bytes but '/' and NUL, at most 255
+	Ino    Ino
+	Type   uint32 // the inode's S_IFMT bits
+	Cookie uint64 // unique in the directory and never used twice: the position for readdir, in order of creation
+}
+
+// Extent says where Len bytes of a file from offset Off are: in Inline, or in Blob from BlobOff on. Extents of an inode
+// don't overlap; what none covers reads as zeros.
+type Extent struct {
+	Ino     Ino
+	Off     uint64
+	Len     uint64
+	Blob    blob.Key // empty when inline
+	BlobOff uint64
+	Inline  []byte // Len bytes
+}
+
+// End is the offset behind the extent.
+func (e *Extent) End() uint64 { return e.Off + e.Len }
+
+// Xattr is an extended attribute.
+type Xattr struct {
+	Ino   Ino
+	Name  string
+	Value []byte
+}
+
+// Blob counts the extents that use a blob. One without references and pin waits to be deleted by gc.
+type Blob struct {
+	Blob   blob.Key
+	Size   uint64
+	Refs   int64
+	Pinned bool // put by a person; stays until removed by one
+	Since  Time // when Refs became 0
+}
+
+// Orphan is an inode without a name that a session may still have open.
+type Orphan struct {
+	Ino     Ino
+	Session uint64
+}
+
+// Session is a daemon that has, or had, the volume open.
+type Session struct {
+	ID      uint64
+	Host    string
+	PID     int
+	Started Time
+	Seen    Time
+}
+
+// Usage is what a session added to the volume's size. The volume's own is the sum over all.
+type Usage struct {
+	Session uint64
+	Bytes   int64
+	Inodes  int64
+}
+
+// Key names the record.
+func (*Volume) Key() Key { return VolumeKey{} }
+
+// Key names the record.
+func (r *Inode) Key() Key { return InodeKey{r.Ino} }
+
+// Key names the record.
+func (r *Dentry) Key() Key { return DentryKey{r.Parent, r.Name} }
+
+// Key names the record.
+func (e *Extent) Key() Key { return ExtentKey{e.Ino, e.End()} }
+
+// Key names the record.
+func (r *Xattr) Key() Key { return XattrKey{r.Ino, r.Name} }
+
+// Key names the record.
+func (r *Blob) Key() Key { return BlobKey{r.Blob} }
+
+// Key names the record.
+func (r *Orphan) Key() Key { return OrphanKey{r.Ino} }
+
+// Key names the record.
+func (r *Session) Key() Key { return SessionKey{r.ID} }
+
+// Key names the record.
+func (r *Usage) Key() Key { return UsageKey{r.Session} }
