@@ -1,0 +1,208 @@
+package rocks
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/linxGnu/grocksdb"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/graviton-fs/graviton/backend/blob"
+	"github.com/graviton-fs/graviton/backend/namespace"
+)
+
+// DB is an open database, which Blobs and Namespace look at. All methods may be called concurrently.
+type DB struct {
+	cfg   Config
+	store string // as errors name it
+	log   *slog.Logger
+
+	db    *grocksdb.DB
+	cfs   []*grocksdb.ColumnFamilyHandle
+	opts  []*grocksdb.Options // kept while the database is open, as grocksdb wants it
+	cache *grocksdb.Cache
+
+	logged   *grocksdb.WriteOptions // through the log, not synced
+	unlogged *grocksdb.WriteOptions
+	reads    *grocksdb.ReadOptions // of records
+	bulk     *grocksdb.ReadOptions // of blob data, which has its own checksums
+
+	space   space
+	syncer  syncer
+	reclaim reclaimer
+	blobs   *blobs
+	names   *names
+
+	refs   atomic.Int64 // operations under way
+	closed atomic.Bool
+	once   sync.Once
+	stop   context.CancelFunc
+	tasks  *errgroup.Group
+}
+
+// Open opens or creates the database. Errors wrap ErrLocked, ErrFormat or ErrCorrupt where they fit.
+func Open(cfg Config) (*DB, error) {
+	if err := cfg.setDefaults(); err != nil {
+		return nil, err
+	}
+	path, err := filepath.Abs(cfg.Path)
+	if err != nil {
+		return nil, fmt.Errorf("rocksdb: %w", err)
+	}
+	cfg.Path = path
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, fmt.Errorf("rocksdb: %w", err)
+	}
+	db := &DB{cfg: cfg, store: "rocksdb:" + path, log: cfg.Logger}
+	if err := db.openEngine(); err != nil {
+		return nil, fmt.Errorf("open %s: %w", db.store, err)
+	}
+	if err := db.checkFormat(); err != nil {
+		db.closeEngine()
+		return nil, fmt.Errorf("open %s: %w", db.store, err)
+	}
+	db.space.init(path, cfg.Reserve, db.memtableBytes)
+	db.syncer.init(db.syncLog)
+	db.reclaim.init(db)
+	db.blobs = newBlobs(db)
+	db.names = newNames(db)
+
+	ctx, stop := context.WithCancel(context.Background())
+	db.stop = stop
+	db.tasks = new(errgroup.Group)
+	db.tasks.Go(func() error { db.syncer.every(ctx, cfg.SyncEvery, db.log); return nil })
+	db.tasks.Go(func() error { db.reclaim.run(ctx); return nil })
+	return db, nil
+}
+
+func (db *DB) openEngine() error {
+	if err := checkFamilies(db.cfg.Path); err != nil {
+		return err
+	}
+	db.cache = grocksdb.NewLRUCache(uint64(db.cfg.BlockCacheSize))
+	dbOpts := dbOptions(&db.cfg)
+	db.opts = append(db.opts, dbOpts)
+	for cf := range cfCount {
+		db.opts = append(db.opts, cfOptions(&db.cfg, cf, db.cache))
+	}
+	engine, cfs, err := grocksdb.OpenDbColumnFamilies(dbOpts, db.cfg.Path, cfNamesOf[:], db.opts[1:])
+	if err != nil {
+		db.destroyOptions()
+		return explainOpen(db.cfg.Path, classify(err))
+	}
+	db.db, db.cfs = engine, cfs
+	db.logged = grocksdb.NewDefaultWriteOptions()
+	db.unlogged = grocksdb.NewDefaultWriteOptions()
+	db.unlogged.DisableWAL(true)
+	db.reads = grocksdb.NewDefaultReadOptions()
+	db.bulk = grocksdb.NewDefaultReadOptions()
+	db.bulk.SetVerifyChecksums(false)
+	return nil
+}
+
+// Blobs returns the blob store in this database. Its Close does nothing: close the DB.
+func (db *DB) Blobs() blob.Store { return db.blobs }
+
+// Namespace returns the namespace in this database. Its Close does nothing: close the DB.
+func (db *DB) Namespace() namespace.Store { return db.names }
+
+// Close waits for the operations under way, syncs and releases the database. Later calls do nothing.
+func (db *DB) Close() error {
+	var err error
+	db.once.Do(func() {
+		db.stop()
+		_ = db.tasks.Wait()
+		db.closed.Store(true)
+		for db.refs.Load() > 0 {
+			time.Sleep(time.Millisecond)
+		}
+		if serr := db.syncer.sync(context.Background()); serr != nil {
+			err = fmt.Errorf("close %s: %w", db.store, serr)
+		}
+		db.closeEngine()
+	})
+	return err
+}
+
+func (db *DB) closeEngine() {
+	db.db.CancelAllBackgroundWork(true)
+	// The engine insists on its handles being gone before it is.
+	for _, cf := range db.cfs {
+		cf.Destroy()
+	}
+	db.db.Close()
+	db.logged.Destroy()
+	db.unlogged.Destroy()
+	db.reads.Destroy()
+	db.bulk.Destroy()
+	db.destroyOptions()
+}
+
+func (db *DB) destroyOptions() {
+	for _, o := range db.opts {
+		o.Destroy()
+	}
+	db.opts = nil
+	db.cache.Destroy()
+}
+
+// enter begins an operation on the engine, which must not be closed before the matching leave.
+func (db *DB) enter() error {
+	db.refs.Add(1)
+	if db.closed.Load() {
+		db.refs.Add(-1)
+		return errClosed
+	}
+	return nil
+}
+
+func (db *DB) leave() { db.refs.Add(-1) }
+
+// get returns a copy of a value, or nil if there is none.
+func (db *DB) get(ro *grocksdb.ReadOptions, cf int, key []byte) ([]byte, error) {
+	h, err := db.db.GetPinnedCF(ro, db.cfs[cf], key)
+	if err != nil {
+		return nil, classify(err)
+	}
+	if !h.Exists() {
+		return nil, nil
+	}
+	data := h.Data()
+	value := make([]byte, len(data))
+	copy(value, data)
+	h.Destroy()
+	return value, nil
+}
+
+// write applies a batch and counts what it adds for the syncer.
+func (db *DB) write(wo *grocksdb.WriteOptions, wb *grocksdb.WriteBatch) error {
+	err := classify(db.db.Write(wo, wb))
+	if err == nil && wo == db.logged {
+		db.syncer.wrote()
+	}
+	return err
+}
+
+// flush moves a column family's memtables to files on disk.
+func (db *DB) flush(cf int) error {
+	fo := grocksdb.NewDefaultFlushOptions()
+	defer fo.Destroy()
+	return classify(db.db.FlushCF(db.cfs[cf], fo))
+}
+
+// memtableBytes is what is still to be written to disk a second time.
+func (db *DB) memtableBytes() int64 {
+	var sum int64
+	for _, cf := range db.cfs {
+		if n, ok := db.db.GetIntPropertyCF("rocksdb.cur-size-all-mem-tables", cf); ok {
+			sum += int64(n)
+		}
+	}
+	return sum
+}

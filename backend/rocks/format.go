@@ -1,0 +1,79 @@
+package rocks
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"github.com/linxGnu/grocksdb"
+)
+
+// Format is the version of what this package writes to disk.
+const Format = 1
+
+var formatKey = []byte("format")
+
+// checkFamilies refuses a database with column families that this format doesn't have, before it is opened for writing.
+func checkFamilies(path string) error {
+	if _, err := os.Stat(filepath.Join(path, "CURRENT")); err != nil {
+		return nil // a new database
+	}
+	o := grocksdb.NewDefaultOptions()
+	defer o.Destroy()
+	have, err := grocksdb.ListColumnFamilies(o, path)
+	if err != nil {
+		return explainOpen(path, classify(err))
+	}
+	for _, name := range have {
+		if !slices.Contains(cfNamesOf[:], name) {
+			return fmt.Errorf("%w: it has the unknown column family %q: use the program that made it, or a newer "+
+				"graviton", ErrFormat, name)
+		}
+	}
+	return nil
+}
+
+// checkFormat refuses a database of another format, and marks a new one.
+func (db *DB) checkFormat() error {
+	value, err := db.get(db.reads, cfDefault, formatKey)
+	if err != nil {
+		return err
+	}
+	if value == nil {
+		return db.markFormat()
+	}
+	n, err := strconv.Atoi(string(value))
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %q is no format number", ErrFormat, value)
+	case n > Format:
+		return fmt.Errorf("%w: the store has format %d, this program knows up to %d: use a newer graviton",
+			ErrFormat, n, Format)
+	case n < Format:
+		return fmt.Errorf("%w: the store has format %d, this program wants %d: upgrade it with the graviton that "+
+			"wrote it", ErrFormat, n, Format)
+	}
+	return nil
+}
+
+// markFormat writes the format, durably: all else rests on it. A database with data but no format isn't ours.
+func (db *DB) markFormat() error {
+	for _, cf := range db.cfs {
+		it := db.db.NewIteratorCF(db.reads, cf)
+		it.SeekToFirst()
+		used, err := it.Valid(), it.Err()
+		it.Close()
+		if err != nil {
+			return classify(err)
+		}
+		if used {
+			return fmt.Errorf("%w: the database was not written by graviton", ErrFormat)
+		}
+	}
+	wo := grocksdb.NewDefaultWriteOptions()
+	defer wo.Destroy()
+	wo.SetSync(!noSync)
+	return classify(db.db.PutCF(wo, db.cfs[cfDefault], formatKey, []byte(strconv.Itoa(Format))))
+}

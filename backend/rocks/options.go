@@ -1,0 +1,85 @@
+package rocks
+
+import (
+	"strings"
+
+	"github.com/linxGnu/grocksdb"
+)
+
+// The column families, in the order of their handles.
+const (
+	cfDefault = iota
+	cfBlobs
+	cfManifests
+	cfExtents
+	cfNames
+	cfCount
+)
+
+var cfNamesOf = [cfCount]string{"default", "blobs", "manifests", "extents", "names"}
+
+const (
+	// minBlobSize is from where on a value goes to a blob file: values of a page and more would make compaction
+	// rewrite data instead of keys.
+	minBlobSize = 4 << 10
+	// blobFileSize is the grain in which space of deleted data comes back.
+	blobFileSize = 64 << 20
+	// maxWAL bounds the log, and so the time that the next Open needs to replay it.
+	maxWAL = 512 << 20
+)
+
+// dbOptions are those of the database as a whole.
+func dbOptions(c *Config) *grocksdb.Options {
+	o := grocksdb.NewDefaultOptions()
+	o.SetCreateIfMissing(true)
+	o.SetCreateIfMissingColumnFamilies(true)
+	o.SetMaxOpenFiles(c.MaxOpenFiles)
+	o.SetMaxBackgroundJobs(c.MaxBackgroundJobs)
+	o.SetDbWriteBufferSize(uint64(c.TotalMemory))
+	o.SetMaxTotalWalSize(maxWAL)
+	o.SetWALRecoveryMode(grocksdb.PointInTimeRecovery)
+	// Hand written data to the disk steadily, so that a sync doesn't find it all at once.
+	o.SetBytesPerSync(1 << 20)
+	o.SetWALBytesPerSync(1 << 20)
+	o.SetMaxManifestFileSize(64 << 20)
+	o.SetKeepLogFileNum(4)
+	o.SetMaxLogFileSize(4 << 20)
+	o.SetStatsDumpPeriodSec(3600)
+	o.SetStatsPersistPeriodSec(0)
+	return o
+}
+
+// cfOptions are those of one column family. The cache is shared.
+func cfOptions(c *Config, cf int, cache *grocksdb.Cache) *grocksdb.Options {
+	t := grocksdb.NewDefaultBlockBasedTableOptions()
+	t.SetBlockCache(cache)
+	t.SetBlockSize(8 << 10)
+	t.SetFormatVersion(5)
+	if c.BloomBitsPerKey > 0 {
+		t.SetFilterPolicy(grocksdb.NewBloomFilterFull(float64(c.BloomBitsPerKey)))
+	}
+	// Indexes and filters are counted in the cache: memory is bounded by configuration, not by the store's size.
+	t.SetCacheIndexAndFilterBlocks(true)
+	t.SetCacheIndexAndFilterBlocksWithHighPriority(true)
+	t.SetPinL0FilterAndIndexBlocksInCache(true)
+
+	compression := compressions[strings.ToLower(c.Compression)]
+	o := grocksdb.NewDefaultOptions()
+	o.SetBlockBasedTableFactory(t)
+	t.Destroy()
+	o.SetWriteBufferSize(uint64(c.WriteBufferSize))
+	o.SetMaxWriteBufferNumber(c.MaxWriteBufferNumber)
+	o.SetLevel0FileNumCompactionTrigger(c.Level0FileNumCompactionTrigger)
+	o.SetCompression(compression)
+	o.SetLevelCompactionDynamicLevelBytes(true)
+	if cf == cfBlobs || cf == cfExtents {
+		o.EnableBlobFiles(true)
+		o.SetMinBlobSize(minBlobSize)
+		o.SetBlobFileSize(blobFileSize)
+		o.SetBlobCompressionType(compression)
+		o.EnableBlobGC(true)
+		o.SetBlobGCAgeCutoff(0.25)
+		o.SetBlobGCForceThreshold(0.5)
+	}
+	return o
+}

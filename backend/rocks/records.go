@@ -1,0 +1,163 @@
+package rocks
+
+import (
+	"fmt"
+
+	"github.com/graviton-fs/graviton/backend/blob"
+	"github.com/graviton-fs/graviton/backend/namespace"
+)
+
+// decodeRecord decodes the record under a key. An extent's inline data stays in value.
+func decodeRecord(key, value []byte) (namespace.Record, error) {
+	rec, err := decodeKind(key, value)
+	if err != nil {
+		return nil, fmt.Errorf("record %q: %w", key, err)
+	}
+	return rec, nil
+}
+
+func decodeKind(key, value []byte) (namespace.Record, error) {
+	if len(key) == 0 {
+		return nil, fmt.Errorf("%w: empty key", ErrCorrupt)
+	}
+	switch key[0] {
+	case kindInode:
+		return decodeInode(key, value)
+	case kindDentry:
+		return decodeDentry(key, value)
+	case kindCookie:
+		return decodeCookie(key, value)
+	case kindExtent:
+		return decodeExtent(key, value)
+	case kindXattr:
+		return decodeXattr(key, value)
+	case kindBlob:
+		return decodeBlob(key, value)
+	case kindVolume:
+		return decodeVolume(value)
+	case kindOrphan, kindSession, kindUsage:
+		return decodeSmall(key, value)
+	}
+	return nil, fmt.Errorf("%w: unknown kind", ErrCorrupt)
+}
+
+func decodeVolume(value []byte) (namespace.Record, error) {
+	d := newDecoder(value)
+	r := &namespace.Volume{Format: d.uint32()}
+	copy(r.ID[:], d.take(uint64(len(r.ID))))
+	r.Created = d.time()
+	r.NextID = d.uint()
+	return r, d.end()
+}
+
+func decodeInode(key, value []byte) (namespace.Record, error) {
+	ino, _, _, err := splitKey(key, 1)
+	if err != nil {
+		return nil, err
+	}
+	d := newDecoder(value)
+	r := &namespace.Inode{
+		Ino: namespace.Ino(ino), Mode: d.uint32(), UID: d.uint32(), GID: d.uint32(), Nlink: d.uint32(),
+		Rdev: d.uint32(), Size: d.uint(), Bytes: d.uint(),
+		Atime: d.time(), Mtime: d.time(), Ctime: d.time(), Btime: d.time(),
+		Parent: namespace.Ino(d.uint()),
+	}
+	r.Target = string(d.rest())
+	return r, d.end()
+}
+
+func decodeDentry(key, value []byte) (namespace.Record, error) {
+	parent, _, name, err := splitKey(key, 1)
+	if err != nil {
+		return nil, err
+	}
+	d := newDecoder(value)
+	r := &namespace.Dentry{Parent: namespace.Ino(parent), Name: name, Ino: namespace.Ino(d.uint())}
+	r.Type = d.uint32()
+	r.Cookie = d.uint()
+	return r, d.end()
+}
+
+func decodeCookie(key, value []byte) (namespace.Record, error) {
+	parent, cookie, _, err := splitKey(key, 2)
+	if err != nil {
+		return nil, err
+	}
+	d := newDecoder(value)
+	r := &namespace.Dentry{Parent: namespace.Ino(parent), Cookie: cookie, Ino: namespace.Ino(d.uint())}
+	r.Type = d.uint32()
+	r.Name = string(d.rest())
+	return r, d.end()
+}
+
+func decodeExtent(key, value []byte) (namespace.Record, error) {
+	ino, end, _, err := splitKey(key, 2)
+	if err != nil {
+		return nil, err
+	}
+	d := newDecoder(value)
+	r := &namespace.Extent{Ino: namespace.Ino(ino), Len: d.uint()}
+	if r.Len > end {
+		d.fail()
+	}
+	r.Off = end - r.Len
+	switch d.byte() {
+	case extentInline:
+		if r.Inline = d.rest(); uint64(len(r.Inline)) != r.Len {
+			d.fail()
+		}
+	case extentBlob:
+		if r.Blob = blob.Key(d.string()); r.Blob == "" {
+			d.fail()
+		}
+		r.BlobOff = d.uint()
+	default:
+		d.fail()
+	}
+	return r, d.end()
+}
+
+func decodeXattr(key, value []byte) (namespace.Record, error) {
+	ino, _, name, err := splitKey(key, 1)
+	if err != nil {
+		return nil, err
+	}
+	d := newDecoder(value)
+	return &namespace.Xattr{Ino: namespace.Ino(ino), Name: name, Value: d.rest()}, d.end()
+}
+
+func decodeBlob(key, value []byte) (namespace.Record, error) {
+	_, _, name, err := splitKey(key, 0)
+	if err != nil {
+		return nil, err
+	}
+	d := newDecoder(value)
+	r := &namespace.Blob{Blob: blob.Key(name), Size: d.uint(), Refs: d.int()}
+	switch d.byte() {
+	case 0:
+	case 1:
+		r.Pinned = true
+	default:
+		d.fail()
+	}
+	r.Since = d.time()
+	return r, d.end()
+}
+
+func decodeSmall(key, value []byte) (namespace.Record, error) {
+	id, _, _, err := splitKey(key, 1)
+	if err != nil {
+		return nil, err
+	}
+	d := newDecoder(value)
+	var rec namespace.Record
+	switch key[0] {
+	case kindOrphan:
+		rec = &namespace.Orphan{Ino: namespace.Ino(id), Session: d.uint()}
+	case kindSession:
+		rec = &namespace.Session{ID: id, Host: d.string(), PID: int(d.int()), Started: d.time(), Seen: d.time()}
+	default:
+		rec = &namespace.Usage{Session: id, Bytes: d.int(), Inodes: d.int()}
+	}
+	return rec, d.end()
+}
