@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"strings"
+	"unicode"
 
 	"github.com/agnivade/levenshtein"
 )
@@ -30,7 +31,12 @@ func (e *Error) Error() string {
 	if e.Fix != "" {
 		fmt.Fprintf(&b, "; %s", e.Fix)
 	}
-	return b.String()
+	return strings.Map(func(r rune) rune { // names of files and flags may hold anything
+		if unicode.IsControl(r) {
+			return '?'
+		}
+		return r
+	}, b.String())
 }
 
 // shorten quotes a value for a message: on one line, and no longer than a person wants to read.
