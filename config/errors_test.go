@@ -73,7 +73,7 @@ func TestGarbledFile(t *testing.T) {
 		"graviton\x00 {}":                           "UTF-8",
 		"graviton { log.level = \"\xff\" }":         "UTF-8",
 		strings.Repeat("a {", 40):                   "too deep",
-		"a" + strings.Repeat(".a", 1000) + " = 1":   "is no key",
+		"a" + strings.Repeat(".a", 1000) + " = 1":   "key is garbled",
 		strings.Repeat("# a comment\n", maxFile/10): "larger than 1MB",
 	} {
 		_, err := load(t, text, nil, nil)

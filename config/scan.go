@@ -10,8 +10,13 @@ import (
 // maxDepth bounds nesting, and so the library's recursion.
 const maxDepth = 32
 
-// keyText is a key as HOCON allows it, as far as any of ours could need it.
-var keyText = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z_][A-Za-z0-9_-]*)*$`)
+// keyName is one segment of a key and keyText a whole key, as far as any of ours could need it of what HOCON allows.
+const keyName = `[A-Za-z_][A-Za-z0-9_-]*`
+
+var (
+	keyText   = regexp.MustCompile(`^(` + keyName + `|"` + keyName + `")(\.(` + keyName + `|"` + keyName + `"))*$`)
+	firstWord = regexp.MustCompile(`^[A-Za-z0-9_.-]+`)
+)
 
 // scanner prepares HOCON for the library, which is trusted with the structure only: sections, dotted keys, merging,
 // commas. Each value is replaced by a numbered placeholder ("@12"). This is what keeps exact text (the library turns
@@ -143,14 +148,8 @@ func (s *scanner) readKey() error {
 	}
 	written := strings.TrimSpace(s.src[start:s.pos])
 	s.key = strings.ReplaceAll(written, `"`, "")
-	if word, _, _ := strings.Cut(written, " "); word == "include" {
-		return s.fail("include is not supported", "write the keys into this file")
-	}
-	if written == "" {
-		return s.fail("a value without a key", "write key = value")
-	}
-	if !keyText.MatchString(s.key) || len(s.key) > 200 {
-		return s.fail(shorten(written)+" is no key", `write key = value; a value with special characters needs double quotes`)
+	if !keyText.MatchString(written) || len(written) > 200 {
+		return s.badKey(written)
 	}
 	s.keyAt = len(s.out)
 	s.out = append(s.out, s.key...)
@@ -181,6 +180,21 @@ func (s *scanner) readKey() error {
 	}
 	s.skipped(breaks)
 	return nil
+}
+
+// badKey says what is wrong with a key. What follows its first word may be a secret that lacks its "=", so only that
+// word is named.
+func (s *scanner) badKey(written string) error {
+	word := firstWord.FindString(written)
+	switch {
+	case written == "":
+		return s.fail("a value without a key", "write key = value")
+	case word == "include":
+		return s.fail("include is not supported", "write the keys into this file")
+	case word == "" || word == written:
+		return s.fail("a key is garbled", "a key is made of letters, digits and -, such as max-open-files")
+	}
+	return s.fail("there is no = after "+shorten(word), "write "+lastSegment(word)+" = value")
 }
 
 // valueStart moves to the value after a separator. Only { and [ may stand on a later line: after
