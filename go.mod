@@ -9,6 +9,7 @@ require (
 	github.com/gurkankaymak/hocon v1.2.22
 	github.com/hanwen/go-fuse/v2 v2.12.1
 	github.com/linxGnu/grocksdb v1.7.14
+	github.com/moby/sys/mountinfo v0.7.2
 	github.com/tidwall/btree v1.8.2
 	golang.org/x/sync v0.24.0
 	golang.org/x/sys v0.49.0

@@ -1,0 +1,93 @@
+package fs
+
+import (
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+
+	"github.com/graviton-fs/graviton/backend/namespace"
+	"github.com/graviton-fs/graviton/fs/volume"
+)
+
+// GetAttr answers stat(2).
+func (f *FS) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
+	rec, err := f.vol.GetAttr(background(), namespace.Ino(in.NodeId))
+	if err != nil {
+		return f.status("getattr", in.NodeId, err)
+	}
+	out.SetTimeout(f.timeout)
+	fillAttr(&out.Attr, rec)
+	return fuse.OK
+}
+
+// Statx answers statx(2), for the time of birth.
+func (f *FS) Statx(_ <-chan struct{}, in *fuse.StatxIn, out *fuse.StatxOut) fuse.Status {
+	rec, err := f.vol.GetAttr(background(), namespace.Ino(in.NodeId))
+	if err != nil {
+		return f.status("statx", in.NodeId, err)
+	}
+	out.SetTimeout(f.timeout)
+	out.Statx = fuse.Statx{
+		Mask: unix.STATX_BASIC_STATS | unix.STATX_BTIME, Blksize: blockSize,
+		Nlink: rec.Nlink, Uid: rec.UID, Gid: rec.GID, Mode: uint16(rec.Mode),
+		Ino: uint64(rec.Ino), Size: rec.Size, Blocks: (rec.Bytes + 511) / 512,
+		Atime: sxTime(rec.Atime), Btime: sxTime(rec.Btime), Ctime: sxTime(rec.Ctime), Mtime: sxTime(rec.Mtime),
+		RdevMajor: unix.Major(uint64(rec.Rdev)), RdevMinor: unix.Minor(uint64(rec.Rdev)),
+	}
+	return fuse.OK
+}
+
+func sxTime(t namespace.Time) fuse.SxTime { return fuse.SxTime{Sec: uint64(t.Sec), Nsec: t.Nsec} }
+
+// SetAttr answers chmod, chown, truncate and utimensat.
+func (f *FS) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) fuse.Status {
+	var set volume.SetAttr
+	if in.Valid&fuse.FATTR_MODE != 0 {
+		set.Mode = &in.Mode
+	}
+	if in.Valid&fuse.FATTR_UID != 0 {
+		set.UID = &in.Uid
+	}
+	if in.Valid&fuse.FATTR_GID != 0 {
+		set.GID = &in.Gid
+	}
+	if in.Valid&fuse.FATTR_SIZE != 0 {
+		set.Size = &in.Size
+		set.KillPriv = in.Valid&fuse.FATTR_KILL_SUIDGID != 0
+	}
+	set.Atime = timeToSet(in.Valid, fuse.FATTR_ATIME, fuse.FATTR_ATIME_NOW, in.Atime, in.Atimensec)
+	set.Mtime = timeToSet(in.Valid, fuse.FATTR_MTIME, fuse.FATTR_MTIME_NOW, in.Mtime, in.Mtimensec)
+	set.Ctime = timeToSet(in.Valid, fuse.FATTR_CTIME, 0, in.Ctime, in.Ctimensec)
+	rec, err := f.vol.SetAttr(background(), namespace.Ino(in.NodeId), set)
+	if err != nil {
+		return f.status("setattr", in.NodeId, err)
+	}
+	out.SetTimeout(f.timeout)
+	fillAttr(&out.Attr, rec)
+	return fuse.OK
+}
+
+func timeToSet(valid, bit, now uint32, sec uint64, nsec uint32) *namespace.Time {
+	switch {
+	case valid&bit == 0:
+		return nil
+	case now != 0 && valid&now != 0:
+		t := volume.Now()
+		return &t
+	}
+	return &namespace.Time{Sec: int64(sec), Nsec: nsec}
+}
+
+// StatFs answers statfs(2).
+func (f *FS) StatFs(_ <-chan struct{}, in *fuse.InHeader, out *fuse.StatfsOut) fuse.Status {
+	st, err := f.vol.Statfs(background())
+	if err != nil {
+		return f.status("statfs", in.NodeId, err)
+	}
+	const manyInodes = 1 << 32 // their number isn't limited
+	*out = fuse.StatfsOut{
+		Blocks: uint64(st.Total) / blockSize, Bfree: uint64(st.Free) / blockSize, Bavail: uint64(st.Free) / blockSize,
+		Files: uint64(st.Inodes) + manyInodes, Ffree: manyInodes,
+		Bsize: blockSize, Frsize: blockSize, NameLen: volume.MaxName,
+	}
+	return fuse.OK
+}

@@ -1,0 +1,70 @@
+package fs
+
+import (
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+
+	"github.com/graviton-fs/graviton/backend/namespace"
+	"github.com/graviton-fs/graviton/fs/volume"
+)
+
+// Positions of the two entries that every directory has. Those of the others are their cookies, which are larger.
+const (
+	afterSelf   = 1
+	afterParent = 2
+)
+
+// OpenDir opens a directory.
+func (f *FS) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
+	h, err := f.vol.Open(background(), namespace.Ino(in.NodeId), volume.OpenFlags{Read: true})
+	if err != nil {
+		return f.status("opendir", in.NodeId, err)
+	}
+	out.Fh = f.open.add(h)
+	return fuse.OK
+}
+
+// ReleaseDir ends a directory's handle.
+func (f *FS) ReleaseDir(in *fuse.ReleaseIn) { f.Release(nil, in) }
+
+// FsyncDir answers fsync(2) of a directory.
+func (f *FS) FsyncDir(cancel <-chan struct{}, in *fuse.FsyncIn) fuse.Status { return f.Fsync(cancel, in) }
+
+// ReadDir lists names.
+func (f *FS) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+	return f.readDir(in, false, func(e fuse.DirEntry, _ *namespace.Inode) bool { return out.AddDirEntry(e) })
+}
+
+// ReadDirPlus lists names with their attributes, which spares a lookup of each.
+func (f *FS) ReadDirPlus(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+	return f.readDir(in, true, func(e fuse.DirEntry, rec *namespace.Inode) bool {
+		entry := out.AddDirLookupEntry(e)
+		if entry != nil && rec != nil {
+			f.fillEntry(entry, rec)
+		}
+		return entry != nil
+	})
+}
+
+// readDir adds the entries from a position on until the kernel's buffer is full. Each call looks at the directory as it
+// is now: what the kernel learns here it keeps, so a name that is gone by now must not be among it.
+func (f *FS) readDir(in *fuse.ReadIn, inodes bool, add func(fuse.DirEntry, *namespace.Inode) bool) fuse.Status {
+	dir := namespace.Ino(in.NodeId)
+	if in.Offset < afterSelf && !add(fuse.DirEntry{Name: ".", Mode: unix.S_IFDIR, Ino: in.NodeId, Off: afterSelf}, nil) {
+		return fuse.OK
+	}
+	if in.Offset < afterParent {
+		parent, err := f.vol.Parent(background(), dir)
+		if err != nil {
+			parent = dir // a removed directory, still open
+		}
+		e := fuse.DirEntry{Name: "..", Mode: unix.S_IFDIR, Ino: uint64(parent), Off: afterParent}
+		if !add(e, nil) {
+			return fuse.OK
+		}
+	}
+	err := f.vol.ReadDir(background(), dir, max(in.Offset, afterParent), inodes, func(e volume.Entry) bool {
+		return add(fuse.DirEntry{Name: e.Name, Mode: e.Type, Ino: uint64(e.Ino), Off: e.Cookie}, e.Inode)
+	})
+	return f.status("readdir", in.NodeId, err)
+}

@@ -1,0 +1,173 @@
+package fs
+
+import (
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+
+	"github.com/graviton-fs/graviton/backend/namespace"
+	"github.com/graviton-fs/graviton/fs/volume"
+)
+
+// Create makes and opens a file.
+func (f *FS) Create(_ <-chan struct{}, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {
+	what := newNode(&in.InHeader, in.Mode&0o7777|unix.S_IFREG)
+	rec, h, err := f.vol.CreateOpen(background(), namespace.Ino(in.NodeId), name, what, f.openFlags(in.Flags))
+	if err != nil {
+		return f.status("create", in.NodeId, err)
+	}
+	f.fillEntry(&out.EntryOut, rec)
+	f.fillOpen(&out.OpenOut, h)
+	return fuse.OK
+}
+
+// Tmpfile makes and opens a file without a name (O_TMPFILE).
+func (f *FS) Tmpfile(_ <-chan struct{}, in *fuse.CreateIn, out *fuse.CreateOut) fuse.Status {
+	what := newNode(&in.InHeader, in.Mode&0o7777|unix.S_IFREG)
+	rec, h, err := f.vol.Tmpfile(background(), namespace.Ino(in.NodeId), what, f.openFlags(in.Flags))
+	if err != nil {
+		return f.status("tmpfile", in.NodeId, err)
+	}
+	f.fillEntry(&out.EntryOut, rec)
+	f.fillOpen(&out.OpenOut, h)
+	return fuse.OK
+}
+
+// Open opens a file.
+func (f *FS) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
+	h, err := f.vol.Open(background(), namespace.Ino(in.NodeId), f.openFlags(in.Flags))
+	if err != nil {
+		return f.status("open", in.NodeId, err)
+	}
+	f.fillOpen(out, h)
+	return fuse.OK
+}
+
+func (f *FS) openFlags(flags uint32) volume.OpenFlags {
+	mode := flags & unix.O_ACCMODE
+	return volume.OpenFlags{
+		Read: mode != unix.O_WRONLY, Write: mode != unix.O_RDONLY,
+		Sync: flags&unix.O_DSYNC != 0, NoAtime: flags&unix.O_NOATIME != 0,
+	}
+}
+
+func (f *FS) fillOpen(out *fuse.OpenOut, h *volume.Handle) {
+	out.Fh = f.open.add(h)
+	if f.cached {
+		// Only this mount changes the file, so what the kernel has of it stays true.
+		out.OpenFlags |= fuse.FOPEN_KEEP_CACHE
+	}
+}
+
+// Read answers read(2) and page faults.
+func (f *FS) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
+	h, err := f.open.get(in.Fh)
+	if err != nil {
+		return nil, f.status("read", in.NodeId, err)
+	}
+	ctx, end := interruptible(cancel, in.Pid)
+	defer end()
+	n, err := h.Read(ctx, buf[:min(len(buf), int(in.Size))], in.Offset)
+	if err != nil {
+		return nil, f.status("read", in.NodeId, err)
+	}
+	return fuse.ReadResultData(buf[:n]), fuse.OK
+}
+
+// Writev answers write(2) and the kernel's write-back.
+func (f *FS) Writev(cancel <-chan struct{}, in *fuse.WriteIn, data [][]byte) (uint32, fuse.Status) {
+	h, err := f.open.get(in.Fh)
+	if err != nil {
+		return 0, f.status("write", in.NodeId, err)
+	}
+	how := volume.Written{
+		Cached:   in.WriteFlags&fuse.WRITE_CACHE != 0,
+		KillPriv: in.WriteFlags&fuse.WRITE_KILL_SUIDGID != 0,
+	}
+	ctx := background()
+	if !how.Cached { // write-back can't be interrupted: its pages would be lost
+		var end func()
+		ctx, end = interruptible(cancel, in.Pid)
+		defer end()
+	}
+	if err := h.Write(ctx, in.Offset, data, how); err != nil {
+		return 0, f.status("write", in.NodeId, err)
+	}
+	return in.Size, fuse.OK
+}
+
+// Flush answers close(2).
+func (f *FS) Flush(_ <-chan struct{}, in *fuse.FlushIn) fuse.Status {
+	h, err := f.open.get(in.Fh)
+	if err == nil {
+		err = h.Flush(background())
+	}
+	return f.status("close", in.NodeId, err)
+}
+
+// Fsync answers fsync(2) and fdatasync(2).
+func (f *FS) Fsync(_ <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
+	h, err := f.open.get(in.Fh)
+	if err == nil {
+		err = h.Sync(background())
+	}
+	return f.status("fsync", in.NodeId, err)
+}
+
+// Release ends a handle.
+func (f *FS) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
+	if h := f.open.remove(in.Fh); h != nil {
+		h.Release(background())
+	}
+}
+
+// Fallocate answers fallocate(2).
+func (f *FS) Fallocate(_ <-chan struct{}, in *fuse.FallocateIn) fuse.Status {
+	h, err := f.open.get(in.Fh)
+	if err == nil {
+		err = h.Allocate(background(), in.Mode, in.Offset, in.Length)
+	}
+	return f.status("fallocate", in.NodeId, err)
+}
+
+// Lseek answers lseek(2) with SEEK_DATA and SEEK_HOLE.
+func (f *FS) Lseek(_ <-chan struct{}, in *fuse.LseekIn, out *fuse.LseekOut) fuse.Status {
+	h, err := f.open.get(in.Fh)
+	if err != nil {
+		return f.status("lseek", in.NodeId, err)
+	}
+	f.writeBack(in.NodeId)
+	if in.Whence == unix.SEEK_DATA {
+		out.Offset, err = h.SeekData(background(), in.Offset)
+	} else {
+		out.Offset, err = h.SeekHole(background(), in.Offset)
+	}
+	return f.status("lseek", in.NodeId, err)
+}
+
+// writeBack has the kernel send what it holds of a file in its write-back cache, since it asks where a file has data
+// without doing so itself. The one who asks holds the inode's lock, which write-back doesn't take.
+func (f *FS) writeBack(ino uint64) {
+	if !f.cached || !f.vol.OpenForWrite(namespace.Ino(ino)) {
+		return
+	}
+	if s := f.server.Load(); s != nil {
+		s.InodeNotify(ino, 0, 0)
+	}
+}
+
+// CopyFileRange answers copy_file_range(2) by sharing extents.
+func (f *FS) CopyFileRange(_ <-chan struct{}, in *fuse.CopyFileRangeIn) (uint32, fuse.Status) {
+	src, err := f.open.get(in.FhIn)
+	if err != nil {
+		return 0, f.status("copy_file_range", in.NodeId, err)
+	}
+	dst, err := f.open.get(in.FhOut)
+	if err != nil {
+		return 0, f.status("copy_file_range", in.NodeIdOut, err)
+	}
+	n, err := dst.CopyRange(background(), src, in.OffIn, in.OffOut, min(in.Len, maxCopy))
+	return uint32(n), f.status("copy_file_range", in.NodeIdOut, err)
+}
+
+// maxCopy is the most that one copy_file_range copies: its answer has 32 bits.
+const maxCopy = 1 << 30

@@ -1,0 +1,164 @@
+package fs
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+
+	"github.com/graviton-fs/graviton/fs/volume"
+)
+
+// Type is the filesystem type that mount tables show.
+const Type = "fuse.graviton"
+
+// maxRequest is the largest read or write that the kernel sends, in bytes.
+const maxRequest = 1 << 20
+
+// MountOptions says how to mount.
+type MountOptions struct {
+	Source     string // shown as the device in mount tables
+	AllowOther bool
+	ReadOnly   bool
+	Options    []string // passed on to the kernel: suid, dev, noexec, …
+	Shared     bool     // other daemons change the volume too: no write-back cache, short timeouts
+	Debug      bool     // log every request
+}
+
+// exclusiveTimeout is how long the kernel may keep names and attributes that only this mount changes.
+const exclusiveTimeout = time.Hour
+
+// sharedTimeout is the same where others change them too.
+const sharedTimeout = time.Second
+
+// Mount is a mounted volume.
+type Mount struct {
+	dir    string
+	server *fuse.Server
+	fs     *FS
+}
+
+// New mounts the volume on a directory. It returns when the kernel is connected; requests are answered in the
+// background until Unmount, or until someone else unmounts it, which Wait tells.
+func New(vol *volume.Volume, dir string, o MountOptions) (*Mount, error) {
+	timeout := exclusiveTimeout
+	if o.Shared {
+		timeout = sharedTimeout
+	}
+	f := newFS(vol, timeout, !o.Shared)
+	opts := &fuse.MountOptions{
+		AllowOther: o.AllowOther, FsName: o.Source, Name: "graviton", Debug: o.Debug,
+		Options:  append([]string{"default_permissions"}, o.Options...),
+		MaxWrite: maxRequest, MaxBackground: 64, DirectMount: os.Geteuid() == 0,
+		DirectMountFlags:  unix.MS_NOSUID | unix.MS_NODEV,
+		ExtraCapabilities: fuse.CAP_HANDLE_KILLPRIV_V2,
+	}
+	if o.ReadOnly {
+		opts.DirectMountFlags |= unix.MS_RDONLY
+		if !opts.DirectMount {
+			opts.Options = append(opts.Options, "ro")
+		}
+	}
+	if !o.Shared {
+		opts.ExtraCapabilities |= fuse.CAP_WRITEBACK_CACHE
+		opts.ExplicitDataCacheControl = true
+		opts.EnableSymlinkCaching = true
+	}
+	server, err := fuse.NewServer(f, dir, opts)
+	if err != nil {
+		return nil, explainMount(dir, o, err)
+	}
+	go server.Serve()
+	if err := server.WaitMount(); err != nil {
+		return nil, explainMount(dir, o, err)
+	}
+	setReadAhead(dir)
+	return &Mount{dir: dir, server: server, fs: f}, nil
+}
+
+// Dir is the mount point.
+func (m *Mount) Dir() string { return m.dir }
+
+// ErrBusy is why Unmount failed while a program uses the mount.
+var ErrBusy = errors.New("mount is in use")
+
+// Unmount takes the directory out of the tree. While a program uses it, it stays, and the error is ErrBusy.
+func (m *Mount) Unmount() error {
+	if os.Geteuid() == 0 {
+		err := unix.Unmount(m.dir, 0)
+		switch {
+		case errors.Is(err, unix.EBUSY):
+			return ErrBusy
+		case err == nil, errors.Is(err, unix.EINVAL): // EINVAL: not mounted any more
+			return nil
+		}
+		return fmt.Errorf("unmount %s: %w", m.dir, err)
+	}
+	if err := m.server.Unmount(); err != nil {
+		if mounted, _ := Mounted(m.dir); mounted == nil {
+			return nil
+		}
+		return fmt.Errorf("%w: %w", ErrBusy, err)
+	}
+	return nil
+}
+
+// Detach takes the directory out of the tree at once; programs that use it keep what they have open (umount -l).
+func (m *Mount) Detach() error {
+	return unix.Unmount(m.dir, unix.MNT_DETACH)
+}
+
+// Wait returns when the mount has ended and the last request is answered.
+func (m *Mount) Wait() { m.server.Wait() }
+
+// Mounted returns the topmost mount on a directory, or nil.
+func Mounted(dir string) (*mountinfo.Info, error) {
+	list, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(dir))
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	return list[len(list)-1], nil
+}
+
+// explainMount says what to do about a failed mount.
+func explainMount(dir string, o MountOptions, err error) error {
+	if _, serr := os.Stat("/dev/fuse"); errors.Is(serr, os.ErrNotExist) {
+		return fmt.Errorf("mount %s: there is no /dev/fuse: load the module with 'modprobe fuse', or in a container "+
+			"start it with '--device /dev/fuse --cap-add SYS_ADMIN'", dir)
+	}
+	if f, serr := os.OpenFile("/dev/fuse", os.O_RDWR, 0); serr != nil && os.Geteuid() != 0 {
+		return fmt.Errorf("mount %s: /dev/fuse can't be opened (%w): run as root, or ask for access to it", dir, serr)
+	} else if serr == nil {
+		_ = f.Close()
+	}
+	if o.AllowOther && os.Geteuid() != 0 {
+		return fmt.Errorf("mount %s: %w: for allow_other as an ordinary user, /etc/fuse.conf needs the line "+
+			"'user_allow_other'", dir, err)
+	}
+	if errors.Is(err, syscall.EPERM) {
+		return fmt.Errorf("mount %s: %w: run as root, or install fuse3, whose fusermount3 mounts for ordinary users", dir, err)
+	}
+	return fmt.Errorf("mount %s: %w", dir, err)
+}
+
+// readAheadKB is how far the kernel reads ahead; FUSE itself allows only 128.
+const readAheadKB = 1024
+
+// setReadAhead raises the mount's read-ahead where we may. It finds the device in the mount table, since asking the
+// mount itself could wait for this very process.
+func setReadAhead(dir string) {
+	info, err := Mounted(dir)
+	if err != nil || info == nil {
+		return
+	}
+	dev := strconv.Itoa(info.Major) + ":" + strconv.Itoa(info.Minor)
+	file := filepath.Join("/sys/class/bdi", dev, "read_ahead_kb")
+	_ = os.WriteFile(file, []byte(strconv.Itoa(readAheadKB)), 0) // slower without, not wrong
+}

@@ -1,0 +1,179 @@
+package volume
+
+import (
+	"context"
+	"sync"
+
+	"github.com/graviton-fs/graviton/backend/namespace"
+)
+
+// GetAttr describes an inode, with what is written and not yet committed.
+func (v *Volume) GetAttr(ctx context.Context, ino namespace.Ino) (*namespace.Inode, error) {
+	rec, err := v.inode(ctx, ino)
+	if isNotFound(err) {
+		if rec = v.ghosts.get(ino); rec != nil {
+			return rec, nil
+		}
+		return nil, ErrStale
+	}
+	if err != nil {
+		return nil, err
+	}
+	v.overlayAttr(rec)
+	return rec, nil
+}
+
+func (v *Volume) inode(ctx context.Context, ino namespace.Ino) (*namespace.Inode, error) {
+	var rec *namespace.Inode
+	err := v.ns.View(ctx, namespace.Want{Inodes: []namespace.InodeWant{{Ino: ino}}}, func(tx namespace.Tx) (err error) {
+		rec, err = namespace.Get[*namespace.Inode](tx, namespace.InodeKey{Ino: ino})
+		return err
+	})
+	return rec, err
+}
+
+// overlayAttr brings a record up to what this daemon knows.
+func (v *Volume) overlayAttr(rec *namespace.Inode) {
+	if n := v.nodes.peek(rec.Ino); n != nil {
+		n.overlayAttr(rec)
+		v.nodes.put(n)
+	}
+	v.atimes.overlay(v, rec)
+}
+
+// SetAttr is what to change of an inode; nil leaves a field as it is.
+type SetAttr struct {
+	Mode         *uint32 // permission bits
+	UID, GID     *uint32
+	Size         *uint64
+	Atime, Mtime *namespace.Time
+	Ctime        *namespace.Time // the change's own time; nil means now
+	KillPriv     bool            // with Size: by someone whose writes clear setuid and setgid bits
+}
+
+// SetAttr changes an inode and returns it. Together with the data that was written to it before, in one transaction.
+// A new size cuts the file off or extends it with zeros.
+func (v *Volume) SetAttr(ctx context.Context, ino namespace.Ino, set SetAttr) (*namespace.Inode, error) {
+	if v.cfg.ReadOnly {
+		return nil, ErrReadOnly
+	}
+	n := v.nodes.get(v, ino)
+	defer v.nodes.put(n)
+	var rec *namespace.Inode
+	apply := func(e *extentEdit) error {
+		v.applySet(e.tx, e.rec, set)
+		rec = e.rec
+		return nil
+	}
+	var err error
+	if set.Size != nil {
+		err = n.truncate(ctx, *set.Size, apply)
+	} else {
+		err = n.commit(ctx, apply)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if set.Atime != nil {
+		v.atimes.forget(ino)
+	}
+	n.mu.Lock()
+	n.hasSuid = rec.Mode&(ModeSetuid|ModeSetgid) != 0
+	if set.UID != nil || set.GID != nil || set.Size != nil {
+		n.hasCaps = false
+	}
+	n.mu.Unlock()
+	v.overlayAttr(rec)
+	return rec, nil
+}
+
+func (v *Volume) applySet(tx namespace.Tx, r *namespace.Inode, set SetAttr) {
+	if set.UID != nil {
+		r.UID = *set.UID
+	}
+	if set.GID != nil {
+		r.GID = *set.GID
+	}
+	if set.UID != nil || set.GID != nil {
+		clearPrivileges(tx, r, true)
+	}
+	if set.Mode != nil {
+		r.Mode = r.Mode&ModeType | *set.Mode&modePerm
+	}
+	if set.Size != nil {
+		clearPrivileges(tx, r, set.KillPriv)
+		r.Mtime = v.now()
+	}
+	if set.Atime != nil {
+		r.Atime = *set.Atime
+	}
+	if set.Mtime != nil {
+		r.Mtime = *set.Mtime
+	}
+	if set.Ctime != nil {
+		r.Ctime = *set.Ctime
+	} else {
+		r.Ctime = v.now()
+	}
+}
+
+// ghosts remembers inodes that were removed while the kernel still knows them, as the working directory of a process
+// may: their attributes can be asked for until the kernel forgets them.
+type ghosts struct {
+	mu sync.Mutex
+	m  map[namespace.Ino]*namespace.Inode
+}
+
+func (g *ghosts) add(rec *namespace.Inode) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.m[rec.Ino] = rec
+}
+
+func (g *ghosts) get(ino namespace.Ino) *namespace.Inode {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	rec := g.m[ino]
+	if rec == nil {
+		return nil
+	}
+	c := *rec
+	return &c
+}
+
+func (g *ghosts) remove(ino namespace.Ino) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.m, ino)
+}
+
+// Forget says that the kernel doesn't know the inode any more.
+func (v *Volume) Forget(ino namespace.Ino) { v.ghosts.remove(ino) }
+
+// Statfs is the volume's size; see statfs(2).
+type Statfs struct {
+	Total, Free int64 // bytes of the place where the data is
+	Used        int64 // bytes of the volume's files
+	Inodes      int64
+}
+
+// Statfs measures the volume.
+func (v *Volume) Statfs(ctx context.Context) (Statfs, error) {
+	var st Statfs
+	err := v.ns.View(ctx, namespace.Want{}, func(tx namespace.Tx) error {
+		st = Statfs{}
+		for u, err := range namespace.Scan[*namespace.Usage](tx, namespace.UsageKey{}, 0) {
+			if err != nil {
+				return err
+			}
+			st.Used += u.Bytes
+			st.Inodes += u.Inodes
+		}
+		return nil
+	})
+	if err != nil {
+		return st, err
+	}
+	st.Total, st.Free, err = v.capacity(ctx)
+	return st, err
+}

@@ -1,0 +1,210 @@
+package volume
+
+import (
+	"bytes"
+	"context"
+
+	"github.com/graviton-fs/graviton/backend/blob"
+	"github.com/graviton-fs/graviton/backend/namespace"
+)
+
+// change is what a commit does to the inode beside its data. It runs inside the transaction.
+type change func(e *extentEdit) error
+
+// batch is the written data that one commit takes, and where it goes.
+type batch struct {
+	gen     uint64
+	stream  *stream // the upload that has some of it, or nil
+	parts   []part  // what the upload still gets
+	pieces  []piece // what the extents describe, by offset; a copy
+	mtime   namespace.Time
+	loose   uint64 // bytes that no upload had
+	key     blob.Key
+	size    uint64 // the blob's
+}
+
+// commit stores the file's written data and commits its extents, with chg, in one transaction: data first. On an error
+// the data is dropped and the error is kept for the handles.
+func (n *node) commit(ctx context.Context, chg change) error {
+	n.flushing.Lock()
+	defer n.flushing.Unlock()
+	return n.commitLocked(ctx, chg)
+}
+
+// commitLocked is commit for a caller that holds flushing.
+func (n *node) commitLocked(ctx context.Context, chg change) error {
+	n.mu.Lock()
+	if n.dirty.bytes == 0 && n.mtime.IsZero() && chg == nil {
+		n.mu.Unlock()
+		return nil
+	}
+	b := n.takeBatch()
+	n.mu.Unlock()
+	// From here on there are side effects: an interrupted caller doesn't stop them half way.
+	ctx = context.WithoutCancel(ctx)
+	extents, err := n.storeBatch(ctx, b)
+	var size uint64
+	if err == nil {
+		size, err = n.commitExtents(ctx, b, extents, chg)
+	}
+	n.endBatch(b, size, err)
+	return err
+}
+
+// takeBatch takes all written data out of the writers' reach. The caller holds mu.
+func (n *node) takeBatch() *batch {
+	b := &batch{gen: n.gen, stream: n.stream, mtime: n.mtime}
+	n.gen++
+	n.stream, n.mtime = nil, namespace.Time{}
+	s := b.stream
+	if s == nil {
+		s = new(stream)
+	}
+	b.loose = n.dirty.loose
+	for n.dirty.loose > 0 {
+		size := n.dirty.loose
+		if b.stream != nil {
+			size = min(size, s.partSize)
+		}
+		b.parts = append(b.parts, n.cutPart(s, size))
+	}
+	b.key, b.size = s.key, s.size // of a stream; a whole blob gets its key when it is put
+	n.dirty.tree.Scan(func(_ uint64, p *piece) bool {
+		b.pieces = append(b.pieces, *p)
+		return true
+	})
+	return b
+}
+
+// storeBatch puts the batch's data where they belong and returns the extents that describe them.
+func (n *node) storeBatch(ctx context.Context, b *batch) ([]*namespace.Extent, error) {
+	switch {
+	case b.stream != nil:
+		for _, job := range b.parts {
+			n.sendPart(ctx, b.stream, job)
+		}
+		if err := b.stream.finish(ctx); err != nil {
+			b.stream.drop(ctx)
+			return nil, err
+		}
+	case b.loose > uint64(n.v.cfg.InlineMax):
+		b.key = n.v.newKey()
+		content := b.gather()
+		if err := n.v.blobs.Put(ctx, b.key, bytes.NewReader(content), int64(len(content)), nil); err != nil {
+			return nil, err
+		}
+	default:
+		return b.inlineExtents(n.ino), nil
+	}
+	return b.blobExtents(n.ino), nil
+}
+
+// gather returns the parts' bytes in a row.
+func (b *batch) gather() []byte {
+	if len(b.parts) == 1 && len(b.parts[0].data) == 1 {
+		return b.parts[0].data[0]
+	}
+	p := make([]byte, 0, b.size)
+	for _, job := range b.parts {
+		for _, d := range job.data {
+			p = append(p, d...)
+		}
+	}
+	return p
+}
+
+// blobExtents describes the pieces as ranges of the blob, as few as possible.
+func (b *batch) blobExtents(ino namespace.Ino) []*namespace.Extent {
+	var list []*namespace.Extent
+	var last *namespace.Extent
+	for i := range b.pieces {
+		p := &b.pieces[i]
+		if last != nil && last.End() == p.off && last.BlobOff+last.Len == p.at {
+			last.Len += p.length
+			continue
+		}
+		last = &namespace.Extent{Ino: ino, Off: p.off, Len: p.length, Blob: b.key, BlobOff: p.at}
+		list = append(list, last)
+	}
+	return list
+}
+
+// inlineExtents describes the pieces with their bytes.
+func (b *batch) inlineExtents(ino namespace.Ino) []*namespace.Extent {
+	var list []*namespace.Extent
+	var last *namespace.Extent
+	for i := range b.pieces {
+		p := &b.pieces[i]
+		if last != nil && last.End() == p.off {
+			last.Len += p.length
+			last.Inline = append(last.Inline, p.data...)
+			continue
+		}
+		// The piece's bytes stay unchanged once taken; the full slice makes an append copy them.
+		last = &namespace.Extent{Ino: ino, Off: p.off, Len: p.length, Inline: p.data[:p.length:p.length]}
+		list = append(list, last)
+	}
+	return list
+}
+
+// commitExtents runs the transaction and returns the inode's size after it.
+func (n *node) commitExtents(ctx context.Context, b *batch, list []*namespace.Extent, chg change) (uint64, error) {
+	want := namespace.Want{Inodes: []namespace.InodeWant{{Ino: n.ino, Lock: namespace.Exclusive}}}
+	if len(list) > 0 {
+		want.Extents = []namespace.RangeWant{{Ino: n.ino, From: list[0].Off, To: list[len(list)-1].End()}}
+	} else {
+		want.Reclaims = true
+	}
+	var size uint64
+	err := n.v.update(ctx, want, func(tx namespace.Tx) error {
+		rec, err := namespace.Get[*namespace.Inode](tx, namespace.InodeKey{Ino: n.ino})
+		if err != nil {
+			return staleIfMissing(err)
+		}
+		edit := newExtentEdit(n.v, tx, rec)
+		for _, e := range list {
+			if err := edit.put(e); err != nil {
+				return err
+			}
+		}
+		if b.key != "" {
+			edit.newBlob(b.key, b.size)
+		}
+		if !b.mtime.IsZero() {
+			rec.Mtime, rec.Ctime = b.mtime, b.mtime
+		}
+		if chg != nil {
+			if err := chg(edit); err != nil {
+				return err
+			}
+		}
+		edit.finish()
+		size = rec.Size
+		return nil
+	})
+	return size, err
+}
+
+// endBatch takes the batch's data out of memory, since the committed extents have them now or they are lost.
+func (n *node) endBatch(b *batch, size uint64, err error) {
+	n.mu.Lock()
+	mem := n.dirty.mem
+	n.dirty.drop(b.gen)
+	mem -= n.dirty.mem
+	if err != nil && len(b.pieces) > 0 {
+		n.errs.set(err)
+		n.loaded = false // the size is the committed one again; read when next needed
+	}
+	if err == nil && n.dirty.bytes == 0 && n.loaded {
+		n.size = max(n.size, size)
+	}
+	n.mu.Unlock()
+	n.v.dirty.release(mem)
+	if err != nil && len(b.pieces) > 0 {
+		n.v.leftover.Store(true)
+		n.v.faults.record(n.v, n.ino, "commit written data", err)
+	}
+}
+
+// flushFor commits in the background and keeps the error for the handles.
+func (n *node) flushFor(ctx context.Context) { _ = n.commit(ctx, nil) }

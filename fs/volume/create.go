@@ -1,0 +1,224 @@
+package volume
+
+import (
+	"context"
+
+	"github.com/graviton-fs/graviton/backend/namespace"
+)
+
+// Node is what to make.
+type Node struct {
+	Mode     uint32 // type and permission bits, with the caller's umask applied
+	UID, GID uint32
+	Rdev     uint32
+	Target   string // of a symlink
+}
+
+// Create makes a file of any type but a directory's second name, under a name that must not exist.
+func (v *Volume) Create(ctx context.Context, parent namespace.Ino, name string, what Node) (*namespace.Inode, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	if len(what.Target) > MaxTarget {
+		return nil, ErrNameTooLong
+	}
+	first, err := v.ids.take(ctx, 2)
+	if err != nil {
+		return nil, err
+	}
+	var rec *namespace.Inode
+	err = v.update(ctx, entryWant(parent, name), func(tx namespace.Tx) error {
+		dir, err := v.freeName(tx, parent, name)
+		if err != nil {
+			return err
+		}
+		rec = v.newInode(namespace.Ino(first), dir, what)
+		touch := namespace.Delta{Mtime: rec.Ctime, Ctime: rec.Ctime}
+		if what.Mode&ModeType == ModeDir {
+			if dir.Nlink >= MaxLink {
+				return ErrTooManyLink
+			}
+			rec.Nlink, touch.Nlink = 2, 1
+		}
+		tx.Put(rec)
+		tx.Put(&namespace.Dentry{Parent: parent, Name: name, Ino: rec.Ino, Type: rec.Mode & ModeType, Cookie: first + 1})
+		tx.Apply(namespace.InodeKey{Ino: parent}, touch)
+		tx.Apply(namespace.UsageKey{Session: v.session}, namespace.Delta{Inodes: 1})
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	c := *rec
+	return &c, nil
+}
+
+// CreateOpen is Create of a regular file, and opens it.
+func (v *Volume) CreateOpen(ctx context.Context, parent namespace.Ino, name string, what Node, flags OpenFlags) (
+	*namespace.Inode, *Handle, error,
+) {
+	rec, err := v.Create(ctx, parent, name, what)
+	if err != nil {
+		return nil, nil, err
+	}
+	h, err := v.openNew(rec, flags)
+	return rec, h, err
+}
+
+// Tmpfile makes and opens a file without a name, which vanishes with its last handle unless Link gives it one.
+func (v *Volume) Tmpfile(ctx context.Context, parent namespace.Ino, what Node, flags OpenFlags) (
+	*namespace.Inode, *Handle, error,
+) {
+	first, err := v.ids.take(ctx, 1)
+	if err != nil {
+		return nil, nil, err
+	}
+	var rec *namespace.Inode
+	want := namespace.Want{Inodes: []namespace.InodeWant{{Ino: parent}}}
+	err = v.update(ctx, want, func(tx namespace.Tx) error {
+		dir, err := directory(tx, parent)
+		if err != nil {
+			return err
+		}
+		rec = v.newInode(namespace.Ino(first), dir, what)
+		rec.Nlink = 0
+		tx.Put(rec)
+		tx.Put(&namespace.Orphan{Ino: rec.Ino, Session: v.session})
+		tx.Apply(namespace.UsageKey{Session: v.session}, namespace.Delta{Inodes: 1})
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	c := *rec
+	h, err := v.openNew(&c, flags)
+	if err == nil {
+		h.n.life.Lock()
+		h.n.orphan = true
+		h.n.life.Unlock()
+	}
+	return &c, h, err
+}
+
+// openNew opens an inode that was just made, of which all is known.
+func (v *Volume) openNew(rec *namespace.Inode, flags OpenFlags) (*Handle, error) {
+	n := v.nodes.get(v, rec.Ino)
+	n.mu.Lock()
+	if !n.loaded {
+		n.loaded, n.size, n.hasSuid = true, 0, rec.Mode&(ModeSetuid|ModeSetgid) != 0
+	}
+	n.mu.Unlock()
+	h, err := n.open(flags)
+	if err != nil {
+		v.nodes.put(n)
+	}
+	return h, err
+}
+
+// Link gives an inode another name. A directory has only one.
+func (v *Volume) Link(ctx context.Context, ino, parent namespace.Ino, name string) (*namespace.Inode, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	cookie, err := v.ids.take(ctx, 1)
+	if err != nil {
+		return nil, err
+	}
+	n := v.nodes.get(v, ino)
+	defer v.nodes.put(n)
+	var rec *namespace.Inode
+	want := entryWant(parent, name)
+	want.Inodes = append(want.Inodes, namespace.InodeWant{Ino: ino, Lock: namespace.Exclusive})
+	err = v.update(ctx, want, func(tx namespace.Tx) error {
+		if _, err := v.freeName(tx, parent, name); err != nil {
+			return err
+		}
+		var err error
+		rec, err = namespace.Get[*namespace.Inode](tx, namespace.InodeKey{Ino: ino})
+		if err != nil {
+			return staleIfMissing(err)
+		}
+		if rec.Mode&ModeType == ModeDir {
+			return ErrNotPermit
+		}
+		if rec.Nlink >= MaxLink {
+			return ErrTooManyLink
+		}
+		if rec.Nlink == 0 { // made by Tmpfile
+			tx.Delete(namespace.OrphanKey{Ino: ino})
+			rec.Parent = parent
+		}
+		now := v.now()
+		rec.Nlink++
+		rec.Ctime = now
+		tx.Put(rec)
+		tx.Put(&namespace.Dentry{Parent: parent, Name: name, Ino: ino, Type: rec.Mode & ModeType, Cookie: cookie})
+		tx.Apply(namespace.InodeKey{Ino: parent}, namespace.Delta{Mtime: now, Ctime: now})
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	n.life.Lock()
+	n.orphan = false
+	n.life.Unlock()
+	c := *rec
+	v.overlayAttr(&c)
+	return &c, nil
+}
+
+// entryWant is what an operation on one name reads.
+func entryWant(parent namespace.Ino, name string) namespace.Want {
+	return namespace.Want{
+		Inodes:  []namespace.InodeWant{{Ino: parent, Lock: namespace.Shared}},
+		Entries: []namespace.EntryWant{{Parent: parent, Name: name, Lock: namespace.Exclusive}},
+	}
+}
+
+// directory reads the inode of a directory that must exist.
+func directory(tx namespace.Tx, ino namespace.Ino) (*namespace.Inode, error) {
+	dir, err := namespace.Get[*namespace.Inode](tx, namespace.InodeKey{Ino: ino})
+	if isNotFound(err) {
+		return nil, ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	if dir.Mode&ModeType != ModeDir {
+		return nil, ErrNotDir
+	}
+	return dir, nil
+}
+
+// freeName returns the directory if the name is free in it.
+func (v *Volume) freeName(tx namespace.Tx, parent namespace.Ino, name string) (*namespace.Inode, error) {
+	dir, err := directory(tx, parent)
+	if err != nil {
+		return nil, err
+	}
+	_, err = tx.Get(namespace.DentryKey{Parent: parent, Name: name})
+	switch {
+	case err == nil:
+		return nil, ErrExists
+	case isNotFound(err):
+		return dir, nil
+	}
+	return nil, err
+}
+
+// newInode fills in a new inode. In a setgid directory it gets the directory's group, and a directory the bit too.
+func (v *Volume) newInode(ino namespace.Ino, dir *namespace.Inode, what Node) *namespace.Inode {
+	now := v.now()
+	rec := &namespace.Inode{
+		Ino: ino, Mode: what.Mode, UID: what.UID, GID: what.GID, Nlink: 1, Rdev: what.Rdev,
+		Size: uint64(len(what.Target)), Target: what.Target,
+		Atime: now, Mtime: now, Ctime: now, Btime: now, Parent: dir.Ino,
+	}
+	if dir.Mode&ModeSetgid != 0 {
+		rec.GID = dir.GID
+		if rec.Mode&ModeType == ModeDir {
+			rec.Mode |= ModeSetgid
+		}
+	}
+	return rec
+}

@@ -1,0 +1,129 @@
+package volume
+
+import (
+	"context"
+
+	"github.com/graviton-fs/graviton/backend/namespace"
+)
+
+// Lookup finds a name in a directory.
+func (v *Volume) Lookup(ctx context.Context, parent namespace.Ino, name string) (*namespace.Inode, error) {
+	if len(name) > MaxName {
+		return nil, ErrNameTooLong
+	}
+	var rec *namespace.Inode
+	want := namespace.Want{Entries: []namespace.EntryWant{{Parent: parent, Name: name}}}
+	err := v.ns.View(ctx, want, func(tx namespace.Tx) error {
+		ent, err := namespace.Get[*namespace.Dentry](tx, namespace.DentryKey{Parent: parent, Name: name})
+		if err != nil {
+			return err
+		}
+		rec, err = namespace.Get[*namespace.Inode](tx, namespace.InodeKey{Ino: ent.Ino})
+		return err
+	})
+	if isNotFound(err) {
+		return nil, ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	v.overlayAttr(rec)
+	return rec, nil
+}
+
+// Entry is one name of a directory. Inode is nil unless it was asked for.
+type Entry struct {
+	namespace.Dentry
+	Inode *namespace.Inode
+}
+
+// ReadDir calls fn with the entries behind the position cookie, in the order in which they were made, until fn returns
+// false. 0 is the position before the first. Entries that stay are seen exactly once, however many others come and go
+// between the calls. With inodes, each entry comes with its inode.
+func (v *Volume) ReadDir(ctx context.Context, dir namespace.Ino, cookie uint64, inodes bool, fn func(Entry) bool) error {
+	return v.ns.View(ctx, namespace.Want{}, func(tx namespace.Tx) error {
+		from := namespace.CookieKey{Parent: dir, Cookie: cookie + 1}
+		for ent, err := range namespace.Scan[*namespace.Dentry](tx, from, 0) {
+			if err != nil {
+				return err
+			}
+			e := Entry{Dentry: *ent}
+			if inodes {
+				e.Inode, err = namespace.Get[*namespace.Inode](tx, namespace.InodeKey{Ino: ent.Ino})
+				if isNotFound(err) {
+					e.Inode = nil // a dangling name is shown without attributes; fsck reports it
+				} else if err != nil {
+					return err
+				} else {
+					v.overlayAttr(e.Inode)
+				}
+			}
+			if !fn(e) {
+				return nil
+			}
+		}
+		return nil
+	})
+}
+
+// Parent returns the parent of a directory.
+func (v *Volume) Parent(ctx context.Context, dir namespace.Ino) (namespace.Ino, error) {
+	rec, err := v.inode(ctx, dir)
+	if err != nil {
+		return 0, staleIfMissing(err)
+	}
+	return rec.Parent, nil
+}
+
+// Resolve follows a path of names from the root, without following symlinks.
+func (v *Volume) Resolve(ctx context.Context, names []string) (*namespace.Inode, error) {
+	rec, err := v.GetAttr(ctx, namespace.Root)
+	for _, name := range names {
+		if err != nil {
+			return nil, err
+		}
+		if name == "" || name == "." {
+			continue
+		}
+		if rec.Mode&ModeType != ModeDir {
+			return nil, ErrNotDir
+		}
+		rec, err = v.Lookup(ctx, rec.Ino, name)
+	}
+	return rec, err
+}
+
+// Path returns a path of the inode from the root, for messages: by its parents, as far as they are known. For a file
+// with several names it is one of them.
+func (v *Volume) Path(ctx context.Context, ino namespace.Ino) string {
+	path := ""
+	err := v.ns.View(ctx, namespace.Want{}, func(tx namespace.Tx) error {
+		path = ""
+		for at, depth := ino, 0; at != namespace.Root && depth < maxPathLen/2; depth++ {
+			rec, err := namespace.Get[*namespace.Inode](tx, namespace.InodeKey{Ino: at})
+			if err != nil {
+				return err
+			}
+			path = "/" + nameIn(tx, rec.Parent, at) + path
+			at = rec.Parent
+		}
+		return nil
+	})
+	if err != nil && path == "" {
+		return "?"
+	}
+	if path == "" {
+		return "/"
+	}
+	return path
+}
+
+// nameIn finds the name that a directory has for an inode, among its first entries.
+func nameIn(tx namespace.Tx, dir, ino namespace.Ino) string {
+	for ent, err := range namespace.Scan[*namespace.Dentry](tx, namespace.DentryKey{Parent: dir}, 100_000) {
+		if err == nil && ent.Ino == ino {
+			return ent.Name
+		}
+	}
+	return "?"
+}

@@ -1,0 +1,68 @@
+package volume
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/graviton-fs/graviton/backend/namespace"
+)
+
+// maxFaults is how many faults status shows.
+const maxFaults = 16
+
+// faultLog logs each error that loses data or that a program sees as EIO, and remembers the last ones for status.
+type faultLog struct {
+	mu    sync.Mutex
+	count uint64
+	last  []Fault
+}
+
+// Fault is an error of a store that an operation ran into.
+type Fault struct {
+	Time time.Time     `json:"time"`
+	Ino  namespace.Ino `json:"inode"`
+	Path string        `json:"path"`
+	Op   string        `json:"operation"`
+	Err  string        `json:"error"`
+}
+
+func (l *faultLog) record(v *Volume, ino namespace.Ino, op string, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	f := Fault{Time: time.Now(), Ino: ino, Path: v.Path(ctx, ino), Op: op, Err: err.Error()}
+	v.log.Error("input/output error", "op", op, "path", f.Path, "inode", ino, "err", err)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.count++
+	l.last = append(l.last, f)
+	if len(l.last) > maxFaults {
+		l.last = l.last[1:]
+	}
+}
+
+// Fault logs an error that an operation on an inode ran into, with the inode's path, and remembers it for Stats.
+func (v *Volume) Fault(ino namespace.Ino, op string, err error) { v.faults.record(v, ino, op, err) }
+
+// Stats is what the daemon is busy with.
+type Stats struct {
+	OpenInodes int     `json:"openInodes"`
+	Dirty      uint64  `json:"dirtyBytes"` // written, not yet committed
+	DirtyLimit uint64  `json:"dirtyLimit"`
+	Faults     uint64  `json:"faults"`
+	LastFaults []Fault `json:"lastFaults,omitempty"`
+}
+
+// Stats returns what the daemon is busy with now.
+func (v *Volume) Stats() Stats {
+	var s Stats
+	v.nodes.mu.Lock()
+	s.OpenInodes = len(v.nodes.m)
+	v.nodes.mu.Unlock()
+	s.Dirty, s.DirtyLimit = v.dirty.load()
+	v.faults.mu.Lock()
+	defer v.faults.mu.Unlock()
+	s.Faults = v.faults.count
+	s.LastFaults = append([]Fault(nil), v.faults.last...)
+	return s
+}

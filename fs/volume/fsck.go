@@ -1,0 +1,367 @@
+package volume
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/graviton-fs/graviton/backend/blob"
+	"github.com/graviton-fs/graviton/backend/namespace"
+)
+
+// Code names a broken invariant of the volume.
+type Code string
+
+// What fsck looks for.
+const (
+	CodeNoVolume     Code = "volume-record-missing"
+	CodeNoRoot       Code = "root-missing"
+	CodeDangling     Code = "dentry-without-inode"
+	CodeNoParent     Code = "dentry-without-directory"
+	CodeType         Code = "dentry-of-wrong-type"
+	CodeUnreachable  Code = "inode-without-name"
+	CodeNlink        Code = "wrong-link-count"
+	CodeParent       Code = "wrong-parent"
+	CodeCookie       Code = "cookie-index-differs"
+	CodeLostExtent   Code = "extent-without-inode"
+	CodeOverlap      Code = "extents-overlap"
+	CodeExtent       Code = "malformed-extent"
+	CodeNoBlob       Code = "blob-missing"
+	CodeShortBlob    Code = "blob-too-short"
+	CodeBadBlob      Code = "blob-unreadable"
+	CodeNoBlobRecord Code = "blob-record-missing"
+	CodeRefs         Code = "wrong-reference-count"
+	CodeLostXattr    Code = "xattr-without-inode"
+	CodeLostOrphan   Code = "orphan-without-inode"
+	CodeBytes        Code = "wrong-byte-count"
+	CodeUsage        Code = "wrong-usage"
+	CodeIno          Code = "inode-number-not-allocated"
+)
+
+// Finding is one broken invariant.
+type Finding struct {
+	Code   Code   `json:"code"`
+	Path   string `json:"path"`
+	Detail string `json:"detail"`
+}
+
+// Checked counts what fsck looked at.
+type Checked struct {
+	Inodes  int `json:"inodes"`
+	Dentrys int `json:"dentries"`
+	Extents int `json:"extents"`
+	Blobs   int `json:"blobs"`
+	Orphans int `json:"orphans"`
+}
+
+// Fsck checks every invariant of the namespace, and that the blobs which it names are in the store; with data it also
+// reads every byte of them. It works on one snapshot and may run while the volume is in use; it changes nothing.
+// found is called for each finding, as it is found.
+func (v *Volume) Fsck(ctx context.Context, data bool, found func(Finding)) (Checked, error) {
+	c := &check{v: v, found: found, kinds: map[namespace.Ino]*checkInode{}, refs: map[blob.Key]int64{}}
+	err := v.ns.View(ctx, namespace.Want{}, func(tx namespace.Tx) error {
+		c.tx = tx
+		for _, step := range []func() error{c.volume, c.inodes, c.dentries, c.links, c.extents, c.xattrs, c.blobRecords,
+			c.usage} {
+			if err := step(); err != nil {
+				return err
+			}
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return c.sum, err
+	}
+	return c.sum, c.stored(ctx, data)
+}
+
+// check is one run of fsck. It holds a few words for each inode and blob.
+type check struct {
+	v     *Volume
+	tx    namespace.Tx
+	found func(Finding)
+	sum   Checked
+	next  uint64
+	kinds map[namespace.Ino]*checkInode
+	refs  map[blob.Key]int64
+	size  map[blob.Key]uint64 // of the blobs with a record
+	need  map[blob.Key]need
+	bytes int64
+}
+
+type checkInode struct {
+	typ, nlink    uint32
+	names, subs   uint32
+	parent, named namespace.Ino
+	bytes, sum    uint64
+	orphan        bool
+}
+
+// need is how much of a blob the extents use, and by which inode.
+type need struct {
+	end uint64
+	ino namespace.Ino
+}
+
+func (c *check) report(code Code, ino namespace.Ino, format string, args ...any) {
+	path := "-"
+	if ino != 0 {
+		path = c.v.Path(context.Background(), ino)
+	}
+	c.found(Finding{Code: code, Path: path, Detail: fmt.Sprintf(format, args...)})
+}
+
+func (c *check) volume() error {
+	vol, err := namespace.Get[*namespace.Volume](c.tx, namespace.VolumeKey{})
+	if isNotFound(err) {
+		c.report(CodeNoVolume, 0, "the volume's record is missing")
+		c.next = 1 << 63
+		return nil
+	}
+	if err == nil {
+		c.next = vol.NextID
+	}
+	return err
+}
+
+func (c *check) inodes() error {
+	orphans, err := collect[*namespace.Orphan](c.tx, namespace.OrphanKey{}, 0)
+	if err != nil {
+		return err
+	}
+	for rec, err := range namespace.Scan[*namespace.Inode](c.tx, namespace.InodeKey{}, 0) {
+		if err != nil {
+			return err
+		}
+		c.sum.Inodes++
+		c.kinds[rec.Ino] = &checkInode{typ: rec.Mode & ModeType, nlink: rec.Nlink, parent: rec.Parent, bytes: rec.Bytes}
+		if uint64(rec.Ino) >= c.next {
+			c.report(CodeIno, rec.Ino, "inode %d was not handed out yet", rec.Ino)
+		}
+	}
+	if c.kinds[namespace.Root] == nil {
+		c.report(CodeNoRoot, 0, "the root directory's inode is missing")
+	}
+	for _, o := range orphans {
+		c.sum.Orphans++
+		if in := c.kinds[o.Ino]; in != nil {
+			in.orphan = true
+		} else {
+			c.report(CodeLostOrphan, 0, "orphan %d has no inode", o.Ino)
+		}
+	}
+	return nil
+}
+
+func (c *check) dentries() error {
+	for ent, err := range namespace.Scan[*namespace.Dentry](c.tx, namespace.DentryKey{}, 0) {
+		if err != nil {
+			return err
+		}
+		c.sum.Dentrys++
+		if err := c.dentry(ent); err != nil {
+			return err
+		}
+	}
+	indexed := 0
+	for _, err := range namespace.Scan[*namespace.Dentry](c.tx, namespace.CookieKey{}, 0) {
+		if err != nil {
+			return err
+		}
+		indexed++
+	}
+	if indexed != c.sum.Dentrys {
+		c.report(CodeCookie, 0, "%d names are listed by position, %d by name", indexed, c.sum.Dentrys)
+	}
+	return nil
+}
+
+func (c *check) dentry(ent *namespace.Dentry) error {
+	dir, in := c.kinds[ent.Parent], c.kinds[ent.Ino]
+	if dir == nil || dir.typ != ModeDir {
+		c.report(CodeNoParent, ent.Ino, "%q is in %d, which is no directory", ent.Name, ent.Parent)
+	}
+	if in == nil {
+		c.report(CodeDangling, ent.Parent, "%q leads to inode %d, which is missing", ent.Name, ent.Ino)
+		return nil
+	}
+	if in.typ != ent.Type {
+		c.report(CodeType, ent.Ino, "%q is of type %o by name and %o by inode", ent.Name, ent.Type, in.typ)
+	}
+	in.names++
+	in.named = ent.Parent
+	if in.typ == ModeDir && dir != nil {
+		dir.subs++
+		if in.parent != ent.Parent {
+			c.report(CodeParent, ent.Ino, "inode %d is in directory %d and names %d as its parent", ent.Ino, ent.Parent,
+				in.parent)
+		}
+	}
+	got, err := namespace.Get[*namespace.Dentry](c.tx, namespace.CookieKey{Parent: ent.Parent, Cookie: ent.Cookie})
+	if isNotFound(err) || err == nil && got.Name != ent.Name {
+		c.report(CodeCookie, ent.Ino, "%q is not at its position %d", ent.Name, ent.Cookie)
+		return nil
+	}
+	return err
+}
+
+func (c *check) links() error {
+	for ino, in := range c.kinds {
+		want := in.names
+		if in.typ == ModeDir {
+			want = 2 + in.subs
+		}
+		switch {
+		case ino == namespace.Root:
+		case in.orphan && in.names == 0:
+			want = 0
+		case in.names == 0:
+			c.report(CodeUnreachable, ino, "inode %d has no name and is no orphan", ino)
+			continue
+		case in.typ == ModeDir && in.names > 1:
+			c.report(CodeNlink, ino, "directory %d has %d names", ino, in.names)
+			continue
+		}
+		if in.nlink != want {
+			c.report(CodeNlink, ino, "inode %d has a link count of %d, and %d links", ino, in.nlink, want)
+		}
+	}
+	return nil
+}
+
+func (c *check) extents() error {
+	c.need = map[blob.Key]need{}
+	ends := map[namespace.Ino]uint64{}
+	for x, err := range namespace.Scan[*namespace.Extent](c.tx, namespace.ExtentKey{}, 0) {
+		if err != nil {
+			return err
+		}
+		c.sum.Extents++
+		in := c.kinds[x.Ino]
+		if in == nil {
+			c.report(CodeLostExtent, 0, "extent at %d of inode %d, which is missing", x.Off, x.Ino)
+			continue
+		}
+		in.sum += x.Len
+		c.bytes += int64(x.Len)
+		if x.Off < ends[x.Ino] {
+			c.report(CodeOverlap, x.Ino, "the extent at %d begins before the one before it ends", x.Off)
+		}
+		ends[x.Ino] = x.End()
+		if x.Len == 0 || x.End() < x.Off || x.Blob == "" && uint64(len(x.Inline)) != x.Len {
+			c.report(CodeExtent, x.Ino, "the extent at %d has %d bytes and %d inline", x.Off, x.Len, len(x.Inline))
+		}
+		if x.Blob != "" {
+			c.refs[x.Blob]++
+			if u := c.need[x.Blob]; x.BlobOff+x.Len > u.end {
+				c.need[x.Blob] = need{x.BlobOff + x.Len, x.Ino}
+			}
+		}
+	}
+	for ino, in := range c.kinds {
+		if in.bytes != in.sum {
+			c.report(CodeBytes, ino, "inode %d counts %d bytes and has %d", ino, in.bytes, in.sum)
+		}
+	}
+	return nil
+}
+
+func (c *check) xattrs() error {
+	for x, err := range namespace.Scan[*namespace.Xattr](c.tx, namespace.XattrKey{}, 0) {
+		if err != nil {
+			return err
+		}
+		if c.kinds[x.Ino] == nil {
+			c.report(CodeLostXattr, 0, "attribute %q of inode %d, which is missing", x.Name, x.Ino)
+		}
+	}
+	return nil
+}
+
+func (c *check) blobRecords() error {
+	c.size = map[blob.Key]uint64{}
+	for b, err := range namespace.Scan[*namespace.Blob](c.tx, namespace.BlobKey{}, 0) {
+		if err != nil {
+			return err
+		}
+		c.sum.Blobs++
+		c.size[b.Blob] = b.Size
+		if b.Refs != c.refs[b.Blob] {
+			c.report(CodeRefs, c.need[b.Blob].ino, "blob %s counts %d extents and has %d", b.Blob, b.Refs, c.refs[b.Blob])
+		}
+	}
+	for key := range c.refs {
+		if _, ok := c.size[key]; !ok {
+			c.report(CodeNoBlobRecord, c.need[key].ino, "blob %s has no record", key)
+		}
+	}
+	return nil
+}
+
+func (c *check) usage() error {
+	var bytes, inodes int64
+	for u, err := range namespace.Scan[*namespace.Usage](c.tx, namespace.UsageKey{}, 0) {
+		if err != nil {
+			return err
+		}
+		bytes += u.Bytes
+		inodes += u.Inodes
+	}
+	if bytes != c.bytes || inodes != int64(c.sum.Inodes) {
+		c.report(CodeUsage, 0, "the volume counts %d bytes in %d inodes and has %d in %d", bytes, inodes, c.bytes,
+			c.sum.Inodes)
+	}
+	return nil
+}
+
+// stored checks the blobs that extents use against the store. One that is missing may have lost its last extent since
+// the snapshot, so its record decides.
+func (c *check) stored(ctx context.Context, data bool) error {
+	buf := make([]byte, 1<<20)
+	for key, u := range c.need {
+		info, err := c.v.blobs.Stat(ctx, key)
+		if errors.Is(err, blob.ErrNotFound) {
+			rec, rerr := c.v.blobRecord(ctx, key)
+			if rerr == nil && rec.Refs > 0 {
+				c.report(CodeNoBlob, u.ino, "blob %s is not in the store", key)
+			}
+			continue
+		}
+		if errors.Is(err, blob.ErrCorrupt) {
+			c.report(CodeBadBlob, u.ino, "%v", err)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if uint64(info.Size) < u.end {
+			c.report(CodeShortBlob, u.ino, "blob %s has %d bytes, the files use %d", key, info.Size, u.end)
+		}
+		if data {
+			if err := c.readBlob(ctx, key, info.Size, u.ino, buf); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *check) readBlob(ctx context.Context, key blob.Key, size int64, ino namespace.Ino, buf []byte) error {
+	for off := int64(0); off < size; off += int64(len(buf)) {
+		_, err := blob.ReadAt(ctx, c.v.blobs, key, buf, off)
+		if errors.Is(err, blob.ErrNotFound) {
+			return nil
+		}
+		if err != nil && ctx.Err() != nil {
+			return err
+		}
+		if err != nil {
+			c.report(CodeBadBlob, ino, "%v", err)
+			return nil
+		}
+	}
+	return nil
+}

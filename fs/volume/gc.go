@@ -1,0 +1,221 @@
+package volume
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/graviton-fs/graviton/backend/blob"
+	"github.com/graviton-fs/graviton/backend/namespace"
+)
+
+// gcBatch is how many blobs one transaction of gc forgets.
+const gcBatch = 256
+
+// Collected counts what a collection removed.
+type Collected struct {
+	Blobs    int   `json:"blobs"`   // blobs that no file used any more
+	Bytes    int64 `json:"bytes"`   // thereof
+	Unknown  int   `json:"unknown"` // blobs that no record named
+	Uploads  int   `json:"uploads"` // uploads that nobody will complete
+	Orphans  int   `json:"orphans"` // files without a name that nobody has open
+	Sessions int   `json:"sessions"`
+}
+
+// Collect removes what no file needs: blobs that have been unreferenced for grace, and with full also everything that a
+// killed daemon may have left in the stores: orphans, open uploads, blobs without a record. It stops at the first error
+// of a store.
+func (v *Volume) Collect(ctx context.Context, grace time.Duration, full bool) (Collected, error) {
+	var sum Collected
+	if v.cfg.ReadOnly {
+		return sum, ErrReadOnly
+	}
+	v.gcMu.Lock()
+	defer v.gcMu.Unlock()
+	if full {
+		if err := v.collectLost(ctx, grace, &sum); err != nil {
+			return sum, err
+		}
+	}
+	err := v.collectBlobs(ctx, grace, &sum)
+	return sum, err
+}
+
+// collectBlobs deletes blobs that have been unreferenced for grace: the blob first, then its record, so that a crash in
+// between leaves a record by which the next run finds it.
+func (v *Volume) collectBlobs(ctx context.Context, grace time.Duration, sum *Collected) error {
+	limit := namespace.At(v.now().Time().Add(-grace))
+	for {
+		list, err := v.unreferenced(ctx, limit)
+		if err != nil || len(list) == 0 {
+			return err
+		}
+		for _, b := range list {
+			if err := v.blobs.Delete(ctx, b.Blob); err != nil {
+				return err
+			}
+			sum.Blobs++
+			sum.Bytes += int64(b.Size)
+		}
+		err = v.update(ctx, namespace.Want{Reclaims: true}, func(tx namespace.Tx) error {
+			for _, b := range list {
+				tx.Delete(b.Key())
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// unreferenced returns some blobs that lost their last reference before a time. None can gain one again: references
+// come only from extents that have one.
+func (v *Volume) unreferenced(ctx context.Context, before namespace.Time) ([]*namespace.Blob, error) {
+	var list []*namespace.Blob
+	err := v.ns.View(ctx, namespace.Want{}, func(tx namespace.Tx) error {
+		list = list[:0]
+		for b, err := range namespace.Scan[*namespace.Blob](tx, namespace.UnreferencedKey{}, gcBatch) {
+			if err != nil {
+				return err
+			}
+			if before.Before(b.Since) {
+				break
+			}
+			list = append(list, b)
+		}
+		return nil
+	})
+	return list, err
+}
+
+// collectLost removes what has no record: orphans nobody has open, uploads and blobs of sessions that ended.
+func (v *Volume) collectLost(ctx context.Context, grace time.Duration, sum *Collected) error {
+	orphans, err := v.orphans(ctx)
+	if err != nil {
+		return err
+	}
+	for _, o := range orphans {
+		n := v.nodes.peek(o.Ino)
+		if n != nil {
+			v.nodes.put(n)
+			continue // open here, or about to be reaped
+		}
+		if v.reap(ctx, o.Ino) {
+			sum.Orphans++
+		}
+	}
+	uploads, err := v.dropUploads(ctx, nil)
+	sum.Uploads += uploads
+	if err != nil {
+		return err
+	}
+	unknown, err := v.dropUnknown(ctx, nil, namespace.At(v.now().Time().Add(-grace)))
+	sum.Unknown += unknown
+	return err
+}
+
+// dropUploads aborts the open uploads below a prefix that aren't this session's.
+func (v *Volume) dropUploads(ctx context.Context, prefix []byte) (int, error) {
+	up, ok := v.blobs.(blob.Uploads)
+	if !ok {
+		return 0, nil
+	}
+	dropped := 0
+	for info, err := range up.ListUploads(ctx, prefix) {
+		if err != nil {
+			return dropped, err
+		}
+		if info.Key.Session() == v.session {
+			continue
+		}
+		if err := up.AbortUpload(ctx, info.Key); err != nil {
+			return dropped, err
+		}
+		dropped++
+	}
+	return dropped, nil
+}
+
+// dropUnknown deletes the blobs below a prefix that no record names, that aren't this session's and that were stored
+// before a time.
+func (v *Volume) dropUnknown(ctx context.Context, prefix []byte, before namespace.Time) (int, error) {
+	dropped := 0
+	for info, err := range v.blobs.List(ctx, prefix) {
+		if err != nil {
+			return dropped, err
+		}
+		if info.Key.Session() == v.session || before.Before(namespace.At(info.Created)) {
+			continue
+		}
+		_, err := v.blobRecord(ctx, info.Key)
+		if err == nil {
+			continue
+		}
+		if !isNotFound(err) {
+			return dropped, err
+		}
+		if err := v.blobs.Delete(ctx, info.Key); err != nil {
+			return dropped, err
+		}
+		dropped++
+	}
+	return dropped, nil
+}
+
+func (v *Volume) blobRecord(ctx context.Context, key blob.Key) (*namespace.Blob, error) {
+	var rec *namespace.Blob
+	err := v.ns.View(ctx, namespace.Want{}, func(tx namespace.Tx) (err error) {
+		rec, err = namespace.Get[*namespace.Blob](tx, namespace.BlobKey{Blob: key})
+		return err
+	})
+	return rec, err
+}
+
+// collectLoop cleans up after dead sessions once and then collects unreferenced blobs; at once when space is short.
+func (v *Volume) collectLoop(ctx context.Context, dead []uint64) {
+	if err := v.buryDead(ctx, dead); err != nil && ctx.Err() == nil {
+		v.log.Warn("cleaning up after an earlier session failed, the next mount or gc tries again", "err", err)
+		v.leftover.Store(true)
+	}
+	if v.cfg.GCEvery <= 0 {
+		return
+	}
+	tick := time.NewTicker(v.cfg.GCEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		grace := v.cfg.GCGrace
+		if v.spaceIsShort(ctx) {
+			grace = 0
+		}
+		if _, err := v.Collect(ctx, grace, false); err != nil && ctx.Err() == nil {
+			v.log.Warn("gc failed, it tries again", "err", err)
+		}
+	}
+}
+
+// shortSpace is the share of the place that is so little that gc doesn't wait for the grace period: one part in 20.
+const shortSpace = 20
+
+func (v *Volume) spaceIsShort(ctx context.Context) bool {
+	total, free, err := v.capacity(ctx)
+	return err == nil && total > 0 && free < total/shortSpace
+}
+
+// capacity asks the blob store for its size; a store without limits has none.
+func (v *Volume) capacity(ctx context.Context) (total, free int64, err error) {
+	if c, ok := v.blobs.(blob.Capacity); ok {
+		return c.Capacity(ctx)
+	}
+	return 0, 0, nil
+}
+
+// isNoSpace reports that a store is full.
+func isNoSpace(err error) bool {
+	return errors.Is(err, blob.ErrNoSpace) || errors.Is(err, namespace.ErrNoSpace)
+}

@@ -1,0 +1,121 @@
+package volume
+
+import (
+	"context"
+
+	"github.com/graviton-fs/graviton/backend/namespace"
+)
+
+// OpenFlags says what a handle is for.
+type OpenFlags struct {
+	Read, Write bool
+	Sync        bool // every write is durable when it returns (O_SYNC, O_DSYNC)
+	NoAtime     bool // reads leave the access time alone (O_NOATIME)
+}
+
+// Handle is an open file or directory. Its methods may be called concurrently, but not after Release.
+type Handle struct {
+	n     *node
+	flags OpenFlags
+	seen  uint64 // of the node's errors; guarded by the node's mu
+	read  bool   // the access time was looked after; guarded by the node's mu
+}
+
+// Ino is the open inode.
+func (h *Handle) Ino() namespace.Ino { return h.n.ino }
+
+// Open opens a file or directory. An inode that doesn't exist any more is ErrStale.
+func (v *Volume) Open(ctx context.Context, ino namespace.Ino, flags OpenFlags) (*Handle, error) {
+	if flags.Write && v.cfg.ReadOnly {
+		return nil, ErrReadOnly
+	}
+	n := v.nodes.get(v, ino)
+	if err := n.ensureLoaded(ctx); err != nil {
+		v.nodes.put(n)
+		return nil, err
+	}
+	h, err := n.open(flags)
+	if err != nil {
+		v.nodes.put(n)
+	}
+	return h, err
+}
+
+// open makes a handle of a node that the caller holds; the hold goes to the handle.
+func (n *node) open(flags OpenFlags) (*Handle, error) {
+	n.life.Lock()
+	defer n.life.Unlock()
+	if n.gone {
+		return nil, ErrStale
+	}
+	n.handles++
+	if flags.Write {
+		n.writers++
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return &Handle{n: n, flags: flags, seen: n.errs.n}, nil
+}
+
+// Flush commits what was written to the file if the handle may write: it then survives a kill of the daemon. It reports
+// an error of an earlier background commit once a handle. This is what close(2) does.
+func (h *Handle) Flush(ctx context.Context) error {
+	return h.commit(ctx, h.flags.Write)
+}
+
+func (h *Handle) commit(ctx context.Context, data bool) error {
+	var err error
+	if data {
+		err = h.n.commit(ctx, nil)
+	}
+	h.n.mu.Lock()
+	defer h.n.mu.Unlock()
+	if seen := h.n.errs.check(&h.seen); err == nil {
+		err = seen
+	}
+	return err
+}
+
+// Sync commits the file's data and makes the file and every operation before it durable. This is what fsync(2) does, on directories
+// too.
+func (h *Handle) Sync(ctx context.Context) error {
+	if err := h.commit(ctx, true); err != nil {
+		return err
+	}
+	if h.n.v.cfg.ReadOnly {
+		return nil
+	}
+	return h.n.v.ns.Sync(context.WithoutCancel(ctx))
+}
+
+// Release ends the handle. Data that was written and never flushed is committed; an inode that lost its last name is
+// removed with its last handle.
+func (h *Handle) Release(ctx context.Context) {
+	n := h.n
+	if h.flags.Write {
+		n.flushFor(ctx)
+	}
+	n.life.Lock()
+	n.handles--
+	if h.flags.Write {
+		n.writers--
+	}
+	reap := n.handles == 0 && n.orphan && !n.gone
+	n.life.Unlock()
+	n.v.nodes.put(n)
+	if reap {
+		n.v.queueReap(n.ino)
+	}
+}
+
+// OpenForWrite reports whether any handle may write to the inode.
+func (v *Volume) OpenForWrite(ino namespace.Ino) bool {
+	n := v.nodes.peek(ino)
+	if n == nil {
+		return false
+	}
+	defer v.nodes.put(n)
+	n.life.Lock()
+	defer n.life.Unlock()
+	return n.writers > 0
+}

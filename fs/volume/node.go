@@ -1,0 +1,167 @@
+package volume
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/graviton-fs/graviton/backend/namespace"
+)
+
+// node is an inode that this daemon works with: it is open, or an operation on its data is under way.
+type node struct {
+	v   *Volume
+	ino namespace.Ino
+
+	refs int // guarded by nodes.mu
+
+	// life orders opening against removing: a removal holds it from its decision until its transaction ended.
+	life    sync.Mutex
+	handles int  // open handles
+	writers int  // thereof those that may write
+	orphan  bool // has no name any more, and is kept for its handles
+	gone    bool // its record was deleted
+
+	// flushing orders what changes the committed data or size.
+	flushing sync.Mutex
+
+	// mu guards what follows. It is never held over I/O.
+	mu      sync.Mutex
+	loaded  bool
+	size    uint64 // current size, with what is only written in memory
+	hasCaps bool   // has a security.capability attribute, which a write removes
+	hasSuid bool   // has a setuid or setgid bit, which some writes clear
+	mtime   namespace.Time
+	dirty   overlay
+	gen     uint64
+	stream  *stream
+	touched time.Time
+	errs    errseq
+}
+
+// nodes is the table of nodes in use.
+type nodes struct {
+	mu sync.Mutex
+	m  map[namespace.Ino]*node
+}
+
+// get returns the inode's node, made if need be, and holds it until put.
+func (t *nodes) get(v *Volume, ino namespace.Ino) *node {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := t.m[ino]
+	if n == nil {
+		n = &node{v: v, ino: ino, gen: 1}
+		t.m[ino] = n
+	}
+	n.refs++
+	return n
+}
+
+// peek is get for an inode that is in use already; otherwise it returns nil.
+func (t *nodes) peek(ino namespace.Ino) *node {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := t.m[ino]
+	if n != nil {
+		n.refs++
+	}
+	return n
+}
+
+// put ends a hold.
+func (t *nodes) put(n *node) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n.refs--
+	if n.refs == 0 {
+		delete(t.m, n.ino)
+	}
+}
+
+// all holds and returns every node, in order of inode number.
+func (t *nodes) all() []*node {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := make([]*node, 0, len(t.m))
+	for _, n := range t.m {
+		n.refs++
+		all = append(all, n)
+	}
+	slices.SortFunc(all, func(a, b *node) int { return int(int64(a.ino) - int64(b.ino)) })
+	return all
+}
+
+// load reads the committed size once. The caller holds flushing.
+func (n *node) load(ctx context.Context) error {
+	n.mu.Lock()
+	loaded := n.loaded
+	n.mu.Unlock()
+	if loaded {
+		return nil
+	}
+	var rec *namespace.Inode
+	var caps bool
+	caKey := namespace.XattrKey{Ino: n.ino, Name: xattrCaps}
+	want := namespace.Want{Inodes: []namespace.InodeWant{{Ino: n.ino}}, Xattrs: []namespace.XattrKey{caKey}}
+	err := n.v.ns.View(ctx, want, func(tx namespace.Tx) (err error) {
+		rec, err = namespace.Get[*namespace.Inode](tx, namespace.InodeKey{Ino: n.ino})
+		if err != nil || rec.Mode&ModeType != ModeFile {
+			return err
+		}
+		_, err = tx.Get(caKey)
+		caps = err == nil
+		if isNotFound(err) {
+			err = nil
+		}
+		return err
+	})
+	if isNotFound(err) {
+		return ErrStale
+	}
+	if err != nil {
+		return err
+	}
+	n.mu.Lock()
+	n.loaded, n.size, n.hasCaps, n.hasSuid = true, rec.Size, caps, rec.Mode&(ModeSetuid|ModeSetgid) != 0
+	n.mu.Unlock()
+	return nil
+}
+
+func (n *node) isOrphan() bool {
+	n.life.Lock()
+	defer n.life.Unlock()
+	return n.orphan && !n.gone
+}
+
+// overlayAttr replaces in rec what this daemon knows better than the namespace: the size and time of written data that
+// is not committed yet.
+func (n *node) overlayAttr(rec *namespace.Inode) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.loaded && rec.Mode&ModeType == ModeFile {
+		rec.Bytes += n.dirty.bytes
+		rec.Size = n.size
+		if !n.mtime.IsZero() {
+			rec.Mtime, rec.Ctime = n.mtime, n.mtime
+		}
+	}
+}
+
+// errseq tells each handle once of an error that happened in the background.
+type errseq struct {
+	n   uint64
+	err error
+}
+
+func (e *errseq) set(err error) { e.n++; e.err = err }
+
+// check returns the last error if it happened after *seen, and moves *seen.
+func (e *errseq) check(seen *uint64) error {
+	if *seen == e.n {
+		return nil
+	}
+	*seen = e.n
+	return e.err
+}

@@ -1,0 +1,107 @@
+package volume
+
+import (
+	"context"
+
+	"github.com/graviton-fs/graviton/backend/namespace"
+)
+
+// reapBatch is how many extents one transaction takes from an orphan.
+const reapBatch = 1024
+
+// queueReap has an orphan that nobody uses removed in the background. If the queue is full, the next mount or gc finds
+// it.
+func (v *Volume) queueReap(ino namespace.Ino) {
+	select {
+	case v.reapers <- ino:
+	default:
+	}
+}
+
+func (v *Volume) reapLoop(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case ino := <-v.reapers:
+			v.reap(ctx, ino)
+		}
+	}
+}
+
+// reap deletes an orphan with all it has, in bounded transactions. It reports whether the orphan is gone; an error is
+// logged, and a later gc tries again.
+func (v *Volume) reap(ctx context.Context, ino namespace.Ino) bool {
+	n := v.nodes.get(v, ino)
+	defer v.nodes.put(n)
+	for {
+		done, err := v.reapSome(ctx, n)
+		if err != nil {
+			v.log.Warn("an unlinked file was not removed, gc will try again", "inode", ino, "err", err)
+			return false
+		}
+		if done {
+			return true
+		}
+	}
+}
+
+func (v *Volume) reapSome(ctx context.Context, n *node) (done bool, err error) {
+	n.flushing.Lock()
+	defer n.flushing.Unlock()
+	// An orphan has no name, so no removal waits for its life inside a transaction.
+	n.life.Lock()
+	defer n.life.Unlock()
+	if n.handles > 0 {
+		return true, nil
+	}
+	var gone bool
+	err = v.update(ctx, namespace.Want{Reclaims: true}, func(tx namespace.Tx) error {
+		done, gone = true, false
+		if _, err := tx.Get(namespace.OrphanKey{Ino: n.ino}); err != nil {
+			if isNotFound(err) {
+				return nil // got a name again, or reaped already
+			}
+			return err
+		}
+		rec, err := namespace.Get[*namespace.Inode](tx, namespace.InodeKey{Ino: n.ino})
+		if isNotFound(err) {
+			tx.Delete(namespace.OrphanKey{Ino: n.ino})
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if gone, err = deleteInode(v, tx, rec, reapBatch); err != nil {
+			return err
+		}
+		if gone {
+			tx.Delete(namespace.OrphanKey{Ino: n.ino})
+			return nil
+		}
+		done = false
+		return v.shrinkOrphan(tx, rec)
+	})
+	if err == nil && gone {
+		n.gone = true
+	}
+	return done, err
+}
+
+// shrinkOrphan deletes some of an orphan's extents and attributes.
+func (v *Volume) shrinkOrphan(tx namespace.Tx, rec *namespace.Inode) error {
+	exts, err := collect[*namespace.Extent](tx, namespace.ExtentKey{Ino: rec.Ino}, reapBatch)
+	if err != nil {
+		return err
+	}
+	edit := newExtentEdit(v, tx, rec)
+	for _, x := range exts {
+		edit.remove(x)
+	}
+	edit.finish()
+	attrs, err := collect[*namespace.Xattr](tx, namespace.XattrKey{Ino: rec.Ino}, reapBatch)
+	for _, a := range attrs {
+		tx.Delete(a.Key())
+	}
+	return err
+}

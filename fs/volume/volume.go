@@ -1,0 +1,255 @@
+// Package volume is the filesystem without a front end: what a file, a directory, a rename and an fsync mean, over a
+// namespace.Store for the names and a blob.Store for the data. It knows nothing of FUSE.
+//
+// Locks are taken in this order, and none is held over store I/O except where said:
+//
+//	node.flushing  one commit, truncate or punch of a file at a time (held over I/O: it orders them)
+//	the namespace's transaction
+//	node.life      opening against removing
+//	node.mu, the tables' own mutexes (leaves)
+package volume
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/graviton-fs/graviton/backend/blob"
+	"github.com/graviton-fs/graviton/backend/namespace"
+)
+
+// Format is the version of the records that this package writes.
+const Format = 1
+
+// Limits of names and files.
+const (
+	MaxName    = 255
+	MaxTarget  = 4095
+	MaxXattr   = 64 << 10
+	MaxLink    = 1 << 30
+	MaxFile    = 1<<63 - 1
+	maxPathLen = 4096
+)
+
+// Atime is when reading a file updates its access time.
+type Atime int
+
+// Relatime updates when the access time is not newer than the last change, or older than a day; NoAtime never;
+// StrictAtime at the first read after each open.
+const (
+	Relatime Atime = iota
+	NoAtime
+	StrictAtime
+)
+
+// Config sets up a Volume.
+type Config struct {
+	ReadOnly  bool
+	Atime     Atime
+	InlineMax int           // bytes up to which data goes into the namespace instead of a blob
+	Dirty     int64         // bytes of written data held in memory before writers wait
+	GCGrace   time.Duration // how long an unreferenced blob is kept
+	GCEvery   time.Duration // how often gc looks; 0 turns the background gc off
+	Idle      time.Duration // written data of a file that is left alone this long is committed; 0 means 5 s
+	Log       *slog.Logger
+	Now       func() namespace.Time // nil means the kernel's coarse clock
+	RootMode  uint32                // permission bits of a new volume's root; 0 means 0755
+	RootUID   uint32
+	RootGID   uint32
+}
+
+// Volume is a mounted volume. All methods may be called concurrently.
+type Volume struct {
+	cfg     Config
+	log     *slog.Logger
+	ns      namespace.Store
+	blobs   blob.Store
+	id      uuid.UUID
+	session uint64
+	ids     ids
+	nextKey atomic.Uint64
+	nodes   nodes
+	dirty   *budget
+	atimes  atimes
+	ghosts  ghosts
+	faults  faultLog
+
+	// leftover is set when the session may have stored something that no record names.
+	leftover atomic.Bool
+
+	gcMu    sync.Mutex // one collection at a time
+	reapers chan namespace.Ino
+	stop    context.CancelFunc
+	bg      *errgroup.Group
+}
+
+// Open opens the volume in the two stores and starts a session in it. An empty namespace becomes a new volume, unless
+// cfg.ReadOnly. The stores stay the caller's to close, after Close.
+func Open(ctx context.Context, ns namespace.Store, blobs blob.Store, cfg Config) (*Volume, error) {
+	v := &Volume{cfg: cfg, log: cfg.Log, ns: ns, blobs: blobs, ids: ids{ns: ns}}
+	if v.log == nil {
+		v.log = slog.Default()
+	}
+	if v.cfg.Now == nil {
+		v.cfg.Now = coarseNow
+	}
+	if v.cfg.Idle == 0 {
+		v.cfg.Idle = 5 * time.Second
+	}
+	v.nodes.m = map[namespace.Ino]*node{}
+	v.atimes.m = map[namespace.Ino]namespace.Time{}
+	v.ghosts.m = map[namespace.Ino]*namespace.Inode{}
+	v.dirty = newBudget(cfg.Dirty)
+	v.reapers = make(chan namespace.Ino, 1024)
+	vol, err := v.loadOrCreate(ctx)
+	if err != nil {
+		return nil, err
+	}
+	v.id = vol.ID
+	dead, err := v.startSession(ctx)
+	if err != nil {
+		return nil, err
+	}
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	v.stop = stop
+	v.bg, run = errgroup.WithContext(run)
+	v.bg.Go(func() error { v.flushLoop(run); return nil })
+	if !cfg.ReadOnly {
+		v.bg.Go(func() error { v.reapLoop(run); return nil })
+		v.bg.Go(func() error { v.collectLoop(run, dead); return nil })
+	}
+	return v, nil
+}
+
+// ID is the volume's id, given when it was created.
+func (v *Volume) ID() uuid.UUID { return v.id }
+
+// Session is the number of this daemon's session, with which the keys of its blobs begin.
+func (v *Volume) Session() uint64 { return v.session }
+
+// Close commits all written data, ends the session and stops the background work. It returns the first error; the
+// volume is closed all the same.
+func (v *Volume) Close(ctx context.Context) error {
+	err := v.SyncAll(ctx)
+	v.stop()
+	if werr := v.bg.Wait(); err == nil {
+		err = werr
+	}
+	if v.cfg.ReadOnly {
+		return err
+	}
+	for _, n := range v.nodes.all() {
+		if n.isOrphan() {
+			v.reap(ctx, n.ino)
+		}
+		v.nodes.put(n)
+	}
+	for {
+		select {
+		case ino := <-v.reapers:
+			v.reap(ctx, ino)
+			continue
+		default:
+		}
+		break
+	}
+	if eerr := v.endSession(ctx); err == nil {
+		err = eerr
+	}
+	if serr := v.ns.Sync(ctx); err == nil {
+		err = serr
+	}
+	return err
+}
+
+// SyncAll commits the written data of all files and makes everything that was done before durable.
+func (v *Volume) SyncAll(ctx context.Context) error {
+	var first error
+	for _, n := range v.nodes.all() {
+		if err := n.commit(ctx, nil); err != nil && first == nil {
+			first = err
+		}
+		v.nodes.put(n)
+	}
+	if err := v.atimes.flush(ctx, v); err != nil && first == nil {
+		first = err
+	}
+	if v.cfg.ReadOnly {
+		return first
+	}
+	if err := v.ns.Sync(ctx); err != nil && first == nil {
+		first = err
+	}
+	return first
+}
+
+func (v *Volume) loadOrCreate(ctx context.Context) (*namespace.Volume, error) {
+	var vol *namespace.Volume
+	load := func(tx namespace.Tx) (err error) {
+		vol, err = namespace.Get[*namespace.Volume](tx, namespace.VolumeKey{})
+		return err
+	}
+	err := v.ns.View(ctx, namespace.Want{}, load)
+	if isNotFound(err) && !v.cfg.ReadOnly {
+		err = v.update(ctx, namespace.Want{}, func(tx namespace.Tx) error {
+			if err := load(tx); !isNotFound(err) {
+				return err
+			}
+			vol = v.format(tx)
+			return nil
+		})
+		if err == nil {
+			err = v.ns.Sync(ctx)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open volume: %w", err)
+	}
+	if vol.Format != Format {
+		return nil, fmt.Errorf("open volume: its format is %d and this program reads %d: use the program version "+
+			"that wrote it, or a newer one", vol.Format, Format)
+	}
+	return vol, nil
+}
+
+// format writes the records of an empty volume.
+func (v *Volume) format(tx namespace.Tx) *namespace.Volume {
+	now := v.now()
+	mode := v.cfg.RootMode
+	if mode == 0 {
+		mode = 0o755
+	}
+	vol := &namespace.Volume{Format: Format, ID: uuid.New(), Created: now, NextID: namespace.FirstFree}
+	tx.Put(vol)
+	tx.Put(&namespace.Inode{
+		Ino: namespace.Root, Mode: ModeDir | mode, UID: v.cfg.RootUID, GID: v.cfg.RootGID, Nlink: 2,
+		Atime: now, Mtime: now, Ctime: now, Btime: now, Parent: namespace.Root,
+	})
+	tx.Apply(namespace.UsageKey{}, namespace.Delta{Inodes: 1})
+	return vol
+}
+
+func (v *Volume) now() namespace.Time { return v.cfg.Now() }
+
+// update runs a transaction that needs no recognition after a lost answer by more than its own effect.
+func (v *Volume) update(ctx context.Context, want namespace.Want, fn func(tx namespace.Tx) error) error {
+	if v.cfg.ReadOnly {
+		return ErrReadOnly
+	}
+	return v.ns.Update(ctx, namespace.OpID(uuid.New()), want, fn)
+}
+
+func hostname() string {
+	h, err := os.Hostname()
+	if err != nil {
+		return "unknown"
+	}
+	return h
+}

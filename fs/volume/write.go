@@ -1,0 +1,160 @@
+package volume
+
+import (
+	"context"
+	"time"
+)
+
+// Written tells how a write came about.
+type Written struct {
+	Cached   bool // from the kernel's write-back cache, which owns the file's times
+	KillPriv bool // by someone whose writes clear setuid and setgid bits
+}
+
+// Write puts data at an offset of the file. It is visible to every read that begins after Write returned, and kept in
+// memory until a flush, a sync, or the dirty budget commits it. Data is copied. Write waits while the budget is used
+// up, until ctx ends.
+func (h *Handle) Write(ctx context.Context, off uint64, data [][]byte, how Written) error {
+	n := h.n
+	var size uint64
+	for _, d := range data {
+		size += uint64(len(d))
+	}
+	if off+size > MaxFile || off+size < off {
+		return ErrTooBig
+	}
+	if err := n.ensureLoaded(ctx); err != nil {
+		return err
+	}
+	if err := n.dropPrivileges(ctx, how.KillPriv); err != nil {
+		return err
+	}
+	if err := n.v.dirty.take(ctx, size); err != nil {
+		return err
+	}
+	n.mu.Lock()
+	mem := n.dirty.mem
+	at := off
+	for _, d := range data {
+		n.dirty.write(at, d, n.gen)
+		at += uint64(len(d))
+	}
+	// What overwrote data in memory took no memory.
+	back := size + mem - n.dirty.mem
+	n.size = max(n.size, at)
+	if !how.Cached {
+		n.mtime = n.v.now()
+	}
+	n.touched = time.Now()
+	n.mu.Unlock()
+	n.v.dirty.release(back)
+	n.feed(ctx)
+	if h.flags.Sync && !how.Cached {
+		return h.Sync(ctx)
+	}
+	return nil
+}
+
+// ensureLoaded reads the committed size if it isn't known.
+func (n *node) ensureLoaded(ctx context.Context) error {
+	n.mu.Lock()
+	loaded := n.loaded
+	n.mu.Unlock()
+	if loaded {
+		return nil
+	}
+	n.flushing.Lock()
+	defer n.flushing.Unlock()
+	return n.load(ctx)
+}
+
+// dropPrivileges removes what a write to the file has to clear: file capabilities always, setuid and setgid bits when
+// kill is set.
+func (n *node) dropPrivileges(ctx context.Context, kill bool) error {
+	n.mu.Lock()
+	caps, suid := n.hasCaps, n.hasSuid && kill
+	n.mu.Unlock()
+	if !caps && !suid {
+		return nil
+	}
+	err := n.commit(ctx, func(e *extentEdit) error {
+		clearPrivileges(e.tx, e.rec, suid)
+		e.rec.Ctime = n.v.now()
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	n.mu.Lock()
+	n.hasCaps = false
+	n.hasSuid = n.hasSuid && !suid
+	n.mu.Unlock()
+	return nil
+}
+
+// flushLoop commits data that its writers left alone for a while, and makes room when a writer waits for memory.
+func (v *Volume) flushLoop(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-v.dirty.low:
+			v.makeRoom(ctx)
+		case <-tick.C:
+			v.flushIdle(ctx)
+			if err := v.atimes.flush(ctx, v); err != nil {
+				v.log.Warn("access times were not stored", "err", err)
+			}
+		}
+	}
+}
+
+// makeRoom commits the files with the most data in memory until half of the budget is free.
+func (v *Volume) makeRoom(ctx context.Context) {
+	for {
+		used, limit := v.dirty.load()
+		if used <= limit/2 {
+			return
+		}
+		var most *node
+		var mem uint64
+		all := v.nodes.all()
+		for _, n := range all {
+			if m := n.memory(); m > mem {
+				most, mem = n, m
+			}
+		}
+		if most != nil {
+			most.flushFor(ctx)
+		}
+		for _, n := range all {
+			v.nodes.put(n)
+		}
+		if most == nil {
+			return
+		}
+	}
+}
+
+func (v *Volume) flushIdle(ctx context.Context) {
+	for _, n := range v.nodes.all() {
+		n.mu.Lock()
+		idle := (n.dirty.bytes > 0 || !n.mtime.IsZero()) && time.Since(n.touched) > v.cfg.Idle
+		n.mu.Unlock()
+		if idle {
+			n.flushFor(ctx)
+		}
+		v.nodes.put(n)
+	}
+}
+
+func (n *node) memory() uint64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.dirty.mem
+}
+
+// partSize is the size of the stores' parts, in bytes, as far as it matters for when a stream begins.
+func (v *Volume) partSize() uint64 { return 4 << 20 }

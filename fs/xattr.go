@@ -1,0 +1,84 @@
+package fs
+
+import (
+	"strings"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+
+	"github.com/graviton-fs/graviton/backend/namespace"
+	"github.com/graviton-fs/graviton/fs/volume"
+)
+
+// checkXattr refuses the attribute namespaces that aren't kept, see xattr(7). system. has the access control lists: they
+// get the errno that lets programs go on without.
+func checkXattr(name string) error {
+	for _, space := range []string{"user.", "trusted.", "security."} {
+		if strings.HasPrefix(name, space) && len(name) > len(space) {
+			return nil
+		}
+	}
+	return volume.ErrUnsupported
+}
+
+// GetXAttr reads an extended attribute. An empty dest asks for its size.
+func (f *FS) GetXAttr(_ <-chan struct{}, in *fuse.InHeader, name string, dest []byte) (uint32, fuse.Status) {
+	err := checkXattr(name)
+	var value []byte
+	if err == nil {
+		value, err = f.vol.GetXattr(background(), namespace.Ino(in.NodeId), name)
+	}
+	if err != nil {
+		return 0, f.status("getxattr", in.NodeId, err)
+	}
+	return copyOut(dest, value)
+}
+
+// ListXAttr lists the names of extended attributes, each with a NUL behind it. Only root sees trusted ones.
+func (f *FS) ListXAttr(_ <-chan struct{}, in *fuse.InHeader, dest []byte) (uint32, fuse.Status) {
+	names, err := f.vol.ListXattr(background(), namespace.Ino(in.NodeId))
+	if err != nil {
+		return 0, f.status("listxattr", in.NodeId, err)
+	}
+	var list []byte
+	for _, name := range names {
+		if in.Uid != 0 && strings.HasPrefix(name, "trusted.") {
+			continue
+		}
+		list = append(append(list, name...), 0)
+	}
+	return copyOut(dest, list)
+}
+
+func copyOut(dest, value []byte) (uint32, fuse.Status) {
+	if len(dest) > 0 && len(dest) < len(value) {
+		return uint32(len(value)), fuse.ERANGE
+	}
+	copy(dest, value)
+	return uint32(len(value)), fuse.OK
+}
+
+// SetXAttr sets an extended attribute.
+func (f *FS) SetXAttr(_ <-chan struct{}, in *fuse.SetXAttrIn, name string, data []byte) fuse.Status {
+	err := checkXattr(name)
+	if err == nil {
+		mode := volume.XattrAny
+		switch {
+		case in.Flags&unix.XATTR_CREATE != 0:
+			mode = volume.XattrCreate
+		case in.Flags&unix.XATTR_REPLACE != 0:
+			mode = volume.XattrReplace
+		}
+		err = f.vol.SetXattr(background(), namespace.Ino(in.NodeId), name, data, mode)
+	}
+	return f.status("setxattr", in.NodeId, err)
+}
+
+// RemoveXAttr removes an extended attribute.
+func (f *FS) RemoveXAttr(_ <-chan struct{}, in *fuse.InHeader, name string) fuse.Status {
+	err := checkXattr(name)
+	if err == nil {
+		err = f.vol.RemoveXattr(background(), namespace.Ino(in.NodeId), name)
+	}
+	return f.status("removexattr", in.NodeId, err)
+}
