@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/gabriel-vasile/mimetype"
-	"github.com/linxGnu/grocksdb"
 
 	"github.com/graviton-fs/graviton/backend/blob"
 )
@@ -50,8 +49,8 @@ func (b *blobs) putSmall(key blob.Key, r io.ReaderAt, size int64, attr blob.Attr
 		return err
 	}
 	m := &manifest{gen: rand.Uint64(), size: size, created: time.Now(), attr: maps.Clone(attr)}
-	wb := grocksdb.NewWriteBatch()
-	defer wb.Destroy()
+	wb := b.batches.take()
+	defer b.batches.give(wb)
 	buf := chunkBufs.Get().(*[]byte)
 	defer chunkBufs.Put(buf)
 	var kb [1 + blob.MaxKeyLen + chunkGenLen + chunkOffLen]byte

@@ -28,6 +28,8 @@ type blobs struct {
 	// stripe i is held by what decides whether a key with that hash exists.
 	stripe [stripes]sync.Mutex
 
+	batches batchPool
+
 	mu   sync.Mutex
 	open map[string]*upload // this process's uploads, by upload key
 }
@@ -40,7 +42,7 @@ var (
 )
 
 func newBlobs(db *DB) *blobs {
-	return &blobs{db: db, seed: maphash.MakeSeed(), open: map[string]*upload{}}
+	return &blobs{db: db, seed: maphash.MakeSeed(), batches: make(batchPool, 4), open: map[string]*upload{}}
 }
 
 // Close does nothing: the DB is closed by its owner.

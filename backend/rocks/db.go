@@ -125,6 +125,8 @@ func (db *DB) Close() error {
 		if serr := db.syncer.sync(context.Background()); serr != nil {
 			err = fmt.Errorf("close %s: %w", db.store, serr)
 		}
+		db.blobs.batches.close()
+		db.names.batches.close()
 		db.closeEngine()
 	})
 	return err

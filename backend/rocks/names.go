@@ -18,14 +18,15 @@ type names struct {
 	db       *DB
 	notFound error // what a miss returns, made once because most creates begin with one
 
-	commit sync.Mutex
-	over   *overlay // of the transaction that holds commit
+	batches batchPool
+	commit  sync.Mutex
+	over    *overlay // of the transaction that holds commit
 }
 
 var _ namespace.Store = (*names)(nil)
 
 func newNames(db *DB) *names {
-	s := &names{db: db, over: newOverlay()}
+	s := &names{db: db, over: newOverlay(), batches: make(batchPool, 1)}
 	s.notFound = &namespace.Error{Op: "get", Store: db.store, Err: namespace.ErrNotFound}
 	return s
 }
@@ -117,8 +118,8 @@ func (s *names) apply(reclaims bool) error {
 			return err
 		}
 	}
-	wb := grocksdb.NewWriteBatch()
-	defer wb.Destroy()
+	wb := s.batches.take()
+	defer s.batches.give(wb)
 	s.over.each(func(key []byte, e entry) {
 		cf := s.db.cfs[familyOf(key)]
 		if e.state == stored {

@@ -95,19 +95,7 @@ func (u *upload) putPart(ctx context.Context, n int, p []byte) error {
 	}
 	off := int64(n-1) * partSize
 	wo, had := u.place(n, off, int64(len(p)))
-	wb := grocksdb.NewWriteBatch()
-	defer wb.Destroy()
-	buf := chunkBufs.Get().(*[]byte)
-	defer chunkBufs.Put(buf)
-	var kb []byte
-	for i := 0; i < len(p); i += ChunkSize {
-		data := append((*buf)[:0], p[i:min(len(p), i+ChunkSize)]...)
-		kb = appendChunkKey(kb[:0], u.key, u.m.gen, off+int64(i))
-		wb.PutCF(u.b.db.cfs[cfBlobs], kb, seal(data))
-	}
-	// A part put again with fewer bytes leaves no chunks of the first time behind.
-	u.b.deleteChunks(wb, u.key, u.m.gen, off+roundUp(int64(len(p))), off+had)
-	if err := u.b.db.write(wo, wb); err != nil {
+	if err := u.putChunks(wo, off, p, had); err != nil {
 		return err
 	}
 	u.mu.Lock()
@@ -117,6 +105,30 @@ func (u *upload) putPart(ctx context.Context, n int, p []byte) error {
 		u.m.contentType = contentType(p)
 	}
 	return nil
+}
+
+// putChunks writes a part's chunks one by one: nothing is visible before Complete, so they needn't be atomic, and one
+// large batch would be copied as it grows. A part put again with fewer bytes leaves no chunks of the first behind.
+func (u *upload) putChunks(wo *grocksdb.WriteOptions, off int64, p []byte, had int64) error {
+	db := u.b.db
+	buf := chunkBufs.Get().(*[]byte)
+	defer chunkBufs.Put(buf)
+	var kb []byte
+	for i := 0; i < len(p); i += ChunkSize {
+		data := append((*buf)[:0], p[i:min(len(p), i+ChunkSize)]...)
+		kb = appendChunkKey(kb[:0], u.key, u.m.gen, off+int64(i))
+		if err := classify(db.db.PutCF(wo, db.cfs[cfBlobs], kb, seal(data))); err != nil {
+			return err
+		}
+	}
+	db.syncer.wrote()
+	if had <= int64(len(p)) {
+		return nil
+	}
+	wb := grocksdb.NewWriteBatch()
+	defer wb.Destroy()
+	u.b.deleteChunks(wb, u.key, u.m.gen, off+roundUp(int64(len(p))), off+had)
+	return db.write(wo, wb)
 }
 
 // place says how a part is written, and how large it was before, and notes that it will be.
