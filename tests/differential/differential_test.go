@@ -1,0 +1,66 @@
+package differential
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/graviton-fs/graviton/tests/harness"
+)
+
+func TestMain(m *testing.M) { harness.Main(m) }
+
+// sequences is how many random sequences to run: n, or in a soak as many times more as it asks for.
+func sequences(t *testing.T, n int) int {
+	t.Helper()
+	if v := os.Getenv("GRAVITON_SOAK_SEQUENCES"); v != "" {
+		soak, err := strconv.Atoi(v)
+		if err != nil {
+			t.Fatalf("GRAVITON_SOAK_SEQUENCES: %v", err)
+		}
+		n = max(n, soak*n/normalSequences)
+	}
+	return n
+}
+
+// normalSequences is how many sequences of calls scripts/test runs.
+const normalSequences = 300
+
+// TestDifferential compares a mount with ext4: fixed traces first, then random ones, and last that
+// each allowed difference was one.
+func TestDifferential(t *testing.T) {
+	a := newArena(t)
+	if n := len(calls); n < 30 {
+		t.Errorf("only %d calls", n)
+	}
+	traces, err := filepath.Glob("testdata/*.trace")
+	must(t, err)
+	for _, file := range traces {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			must(t, err)
+			ops, err := ParseTrace(string(text))
+			must(t, err)
+			must(t, a.run(ops, mode{clock: true, watch: true, remount: true}))
+		})
+	}
+	t.Run("calls", func(t *testing.T) {
+		must(t, a.search(search{sequences: sequences(t, normalSequences), length: 60, remount: true}))
+	})
+	t.Run("timestamps", func(t *testing.T) {
+		must(t, a.search(search{sequences: sequences(t, normalSequences/5), length: 20, clock: true}))
+	})
+	if !t.Failed() {
+		for _, line := range a.allow.unused() {
+			t.Errorf("allowed.txt: no run used %s", line)
+		}
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
