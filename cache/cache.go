@@ -1,0 +1,160 @@
+// Package cache keeps pages of blobs in memory, in front of a blob.Store. Blobs never change, so what is cached is true
+// for as long as the blob exists.
+//
+// A page that several readers miss is fetched once, and pages in a row are fetched by one range read. A blob that is
+// read in order is fetched ever further ahead; one that is read at random, page by page.
+package cache
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"sync"
+	"sync/atomic"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/graviton-fs/graviton/backend/blob"
+)
+
+// PageSize is the unit of caching, in bytes. It is the chunk size of the embedded store, so that a page is one chunk.
+const PageSize = 128 << 10
+
+// minPages is the smallest cache: less than this would evict what is being read.
+const minPages = 16
+
+// Config sets the cache's bounds.
+type Config struct {
+	Memory    int64 // bytes of pages; at least two MiB are used
+	ReadAhead int64 // bytes at most that are fetched ahead of a sequential reader; 0 means 4 MiB
+}
+
+// Stats counts the pages that were found and those that were fetched.
+type Stats struct {
+	Hits, Misses uint64
+	Pages        int
+}
+
+// Store is a blob.Store with pages in memory. It owns the inner store: Close closes it.
+type Store struct {
+	inner   blob.Store
+	pages   *lru.TwoQueueCache[pageID, []byte]
+	flights flights
+	readers *lru.Cache[blob.Key, *reader]
+	gone    gone
+	ahead   int64
+
+	hits, misses atomic.Uint64
+
+	stop   context.CancelFunc
+	run    context.Context // of what is fetched ahead
+	slots  chan struct{}
+	behind sync.WaitGroup
+}
+
+// aheadFetches is how many read-aheads are under way at a time.
+const aheadFetches = 4
+
+var (
+	_ blob.Store      = (*Store)(nil)
+	_ blob.ReaderInto = (*Store)(nil)
+)
+
+// New puts a cache in front of a store.
+func New(inner blob.Store, cfg Config) (*Store, error) {
+	if cfg.ReadAhead == 0 {
+		cfg.ReadAhead = 4 << 20
+	}
+	count := max(int(cfg.Memory/PageSize), minPages)
+	pages, err := lru.New2Q[pageID, []byte](count)
+	if err != nil {
+		return nil, fmt.Errorf("cache: %w", err)
+	}
+	readers, err := lru.New[blob.Key, *reader](1024)
+	if err != nil {
+		return nil, fmt.Errorf("cache: %w", err)
+	}
+	s := &Store{
+		inner: inner, pages: pages, readers: readers, slots: make(chan struct{}, aheadFetches),
+		ahead: min(cfg.ReadAhead, int64(count)*PageSize/4),
+	}
+	s.flights.m = map[pageID]*flight{}
+	s.run, s.stop = context.WithCancel(context.Background())
+	return s, nil
+}
+
+// Unwrap returns the store behind the cache.
+func (s *Store) Unwrap() blob.Store { return s.inner }
+
+// Stats returns the counters.
+func (s *Store) Stats() Stats {
+	return Stats{Hits: s.hits.Load(), Misses: s.misses.Load(), Pages: s.pages.Len()}
+}
+
+// Open streams past the cache: whoever reads a blob whole and once would only push out what others read.
+func (s *Store) Open(ctx context.Context, key blob.Key, off, n int64) (io.ReadCloser, error) {
+	return s.inner.Open(ctx, key, off, n)
+}
+
+// Put forwards.
+func (s *Store) Put(ctx context.Context, key blob.Key, r io.ReaderAt, size int64, attr blob.Attributes) error {
+	s.reuse(key)
+	return s.inner.Put(ctx, key, r, size, attr)
+}
+
+// NewUpload forwards.
+func (s *Store) NewUpload(ctx context.Context, key blob.Key, attr blob.Attributes) (blob.Upload, error) {
+	s.reuse(key)
+	return s.inner.NewUpload(ctx, key, attr)
+}
+
+// Stat forwards.
+func (s *Store) Stat(ctx context.Context, key blob.Key) (blob.Info, error) { return s.inner.Stat(ctx, key) }
+
+// Delete forwards, and the blob's pages count no more.
+func (s *Store) Delete(ctx context.Context, key blob.Key) error {
+	if err := s.inner.Delete(ctx, key); err != nil {
+		return err
+	}
+	if s.gone.add(key) {
+		s.purge()
+	}
+	return nil
+}
+
+// List forwards.
+func (s *Store) List(ctx context.Context, prefix []byte) iter.Seq2[blob.Info, error] {
+	return s.inner.List(ctx, prefix)
+}
+
+// ListUploads forwards to a store that has uploads to list; another has none.
+func (s *Store) ListUploads(ctx context.Context, prefix []byte) iter.Seq2[blob.Info, error] {
+	if u, ok := s.inner.(blob.Uploads); ok {
+		return u.ListUploads(ctx, prefix)
+	}
+	return func(func(blob.Info, error) bool) {}
+}
+
+// AbortUpload forwards.
+func (s *Store) AbortUpload(ctx context.Context, key blob.Key) error {
+	if u, ok := s.inner.(blob.Uploads); ok {
+		return u.AbortUpload(ctx, key)
+	}
+	return nil
+}
+
+// Capacity forwards; a store without limits is 0 of 0.
+func (s *Store) Capacity(ctx context.Context) (total, free int64, err error) {
+	if c, ok := s.inner.(blob.Capacity); ok {
+		return c.Capacity(ctx)
+	}
+	return 0, 0, nil
+}
+
+// Close ends the fetching ahead and closes the inner store.
+func (s *Store) Close() error {
+	s.stop()
+	s.behind.Wait()
+	return s.inner.Close()
+}

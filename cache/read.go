@@ -1,0 +1,130 @@
+package cache
+
+import (
+	"context"
+	"sync"
+
+	"github.com/graviton-fs/graviton/backend/blob"
+)
+
+type pageID struct {
+	key  blob.Key
+	page int64
+}
+
+// ReadInto fills p from off, from pages in memory and for the rest from the store.
+func (s *Store) ReadInto(ctx context.Context, key blob.Key, p []byte, off int64) (int, error) {
+	if s.gone.has(key) {
+		return blob.ReadAt(ctx, s.inner, key, p, off)
+	}
+	done := 0
+	for done < len(p) {
+		at := off + int64(done)
+		id := pageID{key, at / PageSize}
+		data, ok := s.pages.Get(id)
+		if ok {
+			s.hits.Add(1)
+		} else {
+			last := (off + int64(len(p)) - 1) / PageSize
+			var err error
+			if data, err = s.page(ctx, id, last); err != nil {
+				return done, err
+			}
+		}
+		begin := at % PageSize
+		if begin < int64(len(data)) {
+			done += copy(p[done:], data[begin:])
+		}
+		if len(data) < PageSize {
+			break // the blob's last page
+		}
+	}
+	s.readAhead(key, off, int64(done))
+	return done, nil
+}
+
+// page returns a page that isn't in memory: it waits for one that is being fetched, or fetches it with those that follow
+// up to last.
+func (s *Store) page(ctx context.Context, id pageID, last int64) ([]byte, error) {
+	fl, mine := s.flights.claim(s, id, last)
+	if mine > 0 {
+		s.misses.Add(uint64(mine))
+		// Others may wait for these pages, so the fetch doesn't end with the one who began it.
+		s.load(context.WithoutCancel(ctx), id, mine)
+	}
+	select {
+	case <-fl.done:
+		return fl.data, fl.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// load fetches claimed pages by one read and lands their flights.
+func (s *Store) load(ctx context.Context, first pageID, count int) {
+	buf := make([]byte, count*PageSize)
+	n, err := blob.ReadAt(ctx, s.inner, first.key, buf, first.page*PageSize)
+	for i := range count {
+		id := pageID{first.key, first.page + int64(i)}
+		lo := min(i*PageSize, n)
+		hi := min(lo+PageSize, n)
+		data := buf[lo:hi:hi]
+		if count > 1 && len(data) < PageSize {
+			data = append([]byte(nil), data...) // don't keep the whole buffer for a short page
+		}
+		if err == nil && len(data) > 0 {
+			s.pages.Add(id, data)
+		}
+		s.flights.land(id, data, err)
+	}
+}
+
+// flights are the pages that are being fetched.
+type flights struct {
+	mu sync.Mutex
+	m  map[pageID]*flight
+}
+
+type flight struct {
+	done chan struct{}
+	data []byte
+	err  error
+}
+
+// maxRun is how many pages one read fetches.
+const maxRun = 32
+
+// claim returns the flight of a page, and how many pages from it on the caller has to load: none if someone does.
+func (f *flights) claim(s *Store, id pageID, last int64) (*flight, int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if fl := f.m[id]; fl != nil {
+		return fl, 0
+	}
+	if data, ok := s.pages.Peek(id); ok { // landed meanwhile
+		fl := &flight{done: make(chan struct{}), data: data}
+		close(fl.done)
+		return fl, 0
+	}
+	first := &flight{done: make(chan struct{})}
+	f.m[id] = first
+	count := 1
+	for next := id.page + 1; next <= last && count < maxRun; next++ {
+		n := pageID{id.key, next}
+		if f.m[n] != nil || s.pages.Contains(n) {
+			break
+		}
+		f.m[n] = &flight{done: make(chan struct{})}
+		count++
+	}
+	return first, count
+}
+
+func (f *flights) land(id pageID, data []byte, err error) {
+	f.mu.Lock()
+	fl := f.m[id]
+	delete(f.m, id)
+	f.mu.Unlock()
+	fl.data, fl.err = data, err
+	close(fl.done)
+}
