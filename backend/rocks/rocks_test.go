@@ -9,6 +9,8 @@ import (
 
 	"github.com/graviton-fs/graviton/backend/blob"
 	"github.com/graviton-fs/graviton/backend/blob/blobtest"
+	"github.com/graviton-fs/graviton/backend/namespace"
+	"github.com/graviton-fs/graviton/backend/namespace/namespacetest"
 )
 
 func TestMain(m *testing.M) {
@@ -53,5 +55,16 @@ func TestBlobsReopen(t *testing.T) {
 	blobtest.RunReopen(t, func(t *testing.T, dir string) (blob.Store, func() error) {
 		db := open(t, Config{Path: dir})
 		return db.Blobs(), db.Close
+	})
+}
+
+func TestNamespace(t *testing.T) {
+	namespacetest.Run(t, func(t *testing.T) namespace.Store { return open(t, Config{}).Namespace() })
+}
+
+func TestNamespaceReopen(t *testing.T) {
+	namespacetest.RunReopen(t, func(t *testing.T, dir string) (namespace.Store, func() error) {
+		db := open(t, Config{Path: dir})
+		return db.Namespace(), db.Close
 	})
 }

@@ -139,14 +139,25 @@ func (t *tx) old() namespace.Record {
 // indexDentry moves the cookie index from the dentry under t.key to its successor, which is nil for none.
 func (t *tx) indexDentry(r *namespace.Dentry) {
 	if was, ok := t.old().(*namespace.Dentry); ok && (r == nil || was.Cookie != r.Cookie) {
-		key, _ := appendKey(nil, namespace.CookieKey{Parent: was.Parent, Cookie: was.Cookie})
-		t.over.delete(key)
+		t.dropCookie(was)
 	}
 	if r != nil {
 		var kb [1 + 2*u64Len]byte
 		key, _ := appendKey(kb[:0], namespace.CookieKey{Parent: r.Parent, Cookie: r.Cookie})
 		t.over.put(key, func(b []byte) []byte { return appendCookie(b, r) })
 	}
+}
+
+// dropCookie deletes a dentry's index entry, unless another dentry has taken over the cookie in this transaction: two
+// that are exchanged may exchange their cookies.
+func (t *tx) dropCookie(d *namespace.Dentry) {
+	key, _ := appendKey(nil, namespace.CookieKey{Parent: d.Parent, Cookie: d.Cookie})
+	if e, ok := t.over.get(key); ok && e.state == stored {
+		if now, err := decodeCookie(key, e.value); err == nil && now.(*namespace.Dentry).Name != d.Name {
+			return
+		}
+	}
+	t.over.delete(key)
 }
 
 // indexBlob moves the index of unreferenced blobs likewise.
