@@ -173,11 +173,11 @@ func (m *Mount) Run(args ...string) Result {
 	return Command(m.t, m.bin, args...)
 }
 
-// RunStore runs a graviton command on this volume's store: `graviton gc --grace 0s` is
-// RunStore("gc", "--grace", "0s"). It works mounted and unmounted.
-func (m *Mount) RunStore(name string, args ...string) Result {
+// RunStore runs a graviton command on this volume's store, mounted or not: a command, its flags,
+// and no operands, for example RunStore("gc", "--grace", "0s").
+func (m *Mount) RunStore(args ...string) Result {
 	m.t.Helper()
-	return Command(m.t, m.bin, append(append([]string{name}, m.Set()...), args...)...)
+	return Command(m.t, m.bin, append(args, m.Set()...)...)
 }
 
 // Logs returns the end of each log below the state-dir, for messages.

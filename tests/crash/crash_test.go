@@ -1,0 +1,86 @@
+package crash
+
+import (
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/graviton-fs/graviton/tests/harness"
+)
+
+func TestMain(m *testing.M) { harness.Main(m) }
+
+// number is an environment variable's value, or n.
+func number(t *testing.T, name string, n int) int {
+	t.Helper()
+	v := os.Getenv(name)
+	if v == "" {
+		return n
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
+// seed is GRAVITON_CRASH_SEED, or random. It repeats the workers' calls, not the moment of a crash.
+func seed(t *testing.T) uint64 {
+	return uint64(number(t, "GRAVITON_CRASH_SEED", int(rand.Uint32())))
+}
+
+// TestKill kills the daemon with SIGKILL. Promises 2 and 4: what a close wrote, and every change of
+// a name or an attribute that returned, is there; a rename happened or didn't.
+func TestKill(t *testing.T) {
+	m := harness.Start(t, harness.Config{})
+	c := newCampaign(t, m, nil, seed(t))
+	for range number(t, "GRAVITON_SOAK_ROUNDS", 5) {
+		if lost := c.round(t); lost != "" {
+			t.Errorf("round %d, after kill -9:\n    %s", c.rounds, indent(lost))
+		}
+		c.check(t)
+	}
+	c.empty(t)
+	c.summary(t)
+}
+
+// powerCampaign puts a volume on a disk that can be cut off.
+func powerCampaign(t *testing.T, bin string) *campaign {
+	t.Helper()
+	disk := harness.NewLoopFS(t, 4<<30, "")
+	m := harness.Start(t, harness.Config{Bin: bin, State: filepath.Join(disk.Dir, "state")})
+	return newCampaign(t, m, disk, seed(t))
+}
+
+// TestPower cuts off the disk. Promise 3: everything that returned before an acknowledged sync
+// began is there, whatever file or folder was synced; the rest is a moment in the past.
+func TestPower(t *testing.T) {
+	c := powerCampaign(t, "")
+	for range number(t, "GRAVITON_SOAK_POWER_ROUNDS", 3) {
+		if lost := c.round(t); lost != "" {
+			t.Errorf("round %d, after power loss:\n    %s", c.rounds, indent(lost))
+		}
+		c.check(t)
+	}
+	c.empty(t)
+	c.summary(t)
+	if c.syncs == 0 {
+		t.Error("no sync was acknowledged: nothing was tested")
+	}
+}
+
+// TestPowerWithoutSync shows that TestPower can fail: a build that doesn't sync its log loses
+// something that a sync acknowledged.
+func TestPowerWithoutSync(t *testing.T) {
+	c := powerCampaign(t, harness.Build(t, "graviton_nosync"))
+	const rounds = 10
+	for range rounds {
+		if lost := c.round(t); lost != "" {
+			t.Logf("found as it should be, in round %d:\n    %s", c.rounds, indent(lost))
+			return
+		}
+	}
+	t.Errorf("a build that doesn't sync lost nothing in %d power losses", rounds)
+}
