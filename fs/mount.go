@@ -1,9 +1,11 @@
 package fs
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"syscall"
@@ -110,9 +112,17 @@ func (m *Mount) Unmount() error {
 	return nil
 }
 
-// Detach takes the directory out of the tree at once; programs that use it keep what they have open (umount -l).
-func (m *Mount) Detach() error {
-	return unix.Unmount(m.dir, unix.MNT_DETACH)
+// Detach takes a mount out of the tree at once; programs that use it keep what they have open (umount -l). It works on a
+// mount whose daemon died, too.
+func Detach(dir string) error {
+	if os.Geteuid() == 0 {
+		return os.NewSyscallError("umount2", unix.Unmount(dir, unix.MNT_DETACH))
+	}
+	out, err := exec.Command("fusermount3", "-uz", dir).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("fusermount3 -uz %s: %w: %s", dir, err, bytes.TrimSpace(out))
+	}
+	return nil
 }
 
 // Wait returns when the mount has ended and the last request is answered.

@@ -33,8 +33,13 @@ func (v *Volume) StatBlob(ctx context.Context, key blob.Key) (BlobInfo, error) {
 	if err != nil {
 		return BlobInfo{}, err
 	}
+	return v.DescribeBlob(ctx, info)
+}
+
+// DescribeBlob adds to what the store says of a blob what the volume knows.
+func (v *Volume) DescribeBlob(ctx context.Context, info blob.Info) (BlobInfo, error) {
 	out := BlobInfo{Info: info}
-	rec, err := v.blobRecord(ctx, key)
+	rec, err := v.blobRecord(ctx, info.Key)
 	if isNotFound(err) {
 		return out, nil
 	}

@@ -11,6 +11,9 @@ import (
 // a file's pages out of order and sends the last one again.
 const streamWindow = 2 << 20
 
+// streamPart is the size of the usual stores' parts, in bytes.
+const streamPart = 4 << 20
+
 // streamParts is how many parts of one stream are on their way at a time.
 const streamParts = 2
 
@@ -38,7 +41,7 @@ func (n *node) feed(ctx context.Context) {
 	for {
 		n.mu.Lock()
 		s := n.stream
-		if n.dirty.loose < n.v.partSize()+streamWindow {
+		if n.dirty.loose < n.v.part+n.v.window {
 			n.mu.Unlock()
 			return
 		}
@@ -49,7 +52,7 @@ func (n *node) feed(ctx context.Context) {
 			}
 		}
 		n.mu.Lock()
-		if n.stream != s || n.dirty.loose < s.partSize+streamWindow {
+		if n.stream != s || n.dirty.loose < s.partSize+n.v.window {
 			n.mu.Unlock()
 			continue
 		}

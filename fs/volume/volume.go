@@ -79,6 +79,8 @@ type Volume struct {
 	dirty   *budget
 	atimes  atimes
 	ghosts  ghosts
+	part    uint64 // size of an upload's part, as far as it matters for when a stream begins
+	window  uint64 // see streamWindow
 	faults  faultLog
 
 	// leftover is set when the session may have stored something that no record names.
@@ -107,6 +109,7 @@ func Open(ctx context.Context, ns namespace.Store, blobs blob.Store, cfg Config)
 	v.atimes.m = map[namespace.Ino]namespace.Time{}
 	v.ghosts.m = map[namespace.Ino]*namespace.Inode{}
 	v.dirty = newBudget(cfg.Dirty)
+	v.part, v.window = streamPart, streamWindow
 	v.reapers = make(chan namespace.Ino, 1024)
 	vol, err := v.loadOrCreate(ctx)
 	if err != nil {

@@ -155,6 +155,3 @@ func (n *node) memory() uint64 {
 	defer n.mu.Unlock()
 	return n.dirty.mem
 }
-
-// partSize is the size of the stores' parts, in bytes, as far as it matters for when a stream begins.
-func (v *Volume) partSize() uint64 { return 4 << 20 }

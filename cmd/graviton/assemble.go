@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/graviton-fs/graviton/backend/blob"
+	"github.com/graviton-fs/graviton/backend/namespace"
+	"github.com/graviton-fs/graviton/backend/rocks"
+	"github.com/graviton-fs/graviton/cache"
+	"github.com/graviton-fs/graviton/config"
+	"github.com/graviton-fs/graviton/control"
+	"github.com/graviton-fs/graviton/fs/volume"
+)
+
+// stores are the two stores of a volume, with all decorators.
+type stores struct {
+	names namespace.Store
+	blobs blob.Store
+	cache *cache.Store
+	close func() error
+}
+
+// openStores puts the stores of the configured backend together.
+func openStores(cfg *config.Config, log *slog.Logger) (*stores, error) {
+	if cfg.Backend != config.BackendRocksDB {
+		return nil, usagef("backend = %q is not built into this version yet: use backend = \"rocksdb\"", cfg.Backend)
+	}
+	share := divideMemory(cfg)
+	db, err := rocks.Open(rocksConfig(cfg, share, log))
+	if errors.Is(err, rocks.ErrLocked) {
+		if r, ok := control.FindStore(storePath(cfg), cfg.StateDir); ok {
+			return nil, fmt.Errorf("%s is mounted on %s by process %d: use that mount, unmount it, or mount another "+
+				"store with --set graviton.state-dir=DIR", r.Store, r.Dir, r.PID)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	pages, err := cache.New(db.Blobs(), cache.Config{Memory: share.pages})
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return &stores{
+		names: db.Namespace(), blobs: pages, cache: pages,
+		close: func() error { return errors.Join(pages.Close(), db.Close()) },
+	}, nil
+}
+
+// memory divides the cache budget, in bytes.
+type memory struct{ block, memtables, pages int64 }
+
+// divideMemory gives RocksDB's caches what the configuration asks for, as far as they leave room for pages.
+func divideMemory(cfg *config.Config) memory {
+	total := int64(cfg.Cache.Memory)
+	m := memory{block: min(int64(cfg.Rocksdb.BlockCacheSize), total/2)}
+	m.memtables = min(int64(cfg.Rocksdb.WriteBufferSize)*int64(cfg.Rocksdb.MaxWriteBufferNumber), total/4)
+	m.pages = total - m.block - m.memtables
+	return m
+}
+
+func rocksConfig(cfg *config.Config, share memory, log *slog.Logger) rocks.Config {
+	r := cfg.Rocksdb
+	return rocks.Config{
+		Path: r.Path, MaxOpenFiles: r.MaxOpenFiles,
+		WriteBufferSize: int64(r.WriteBufferSize), MaxWriteBufferNumber: r.MaxWriteBufferNumber,
+		Compression: r.Compression, BlockCacheSize: share.block,
+		BloomBitsPerKey: noneIfZero(r.BloomFilterBitsPerKey), MaxBackgroundJobs: r.MaxBackgroundJobs,
+		Level0FileNumCompactionTrigger: r.Level0FileNumCompactionTrigger,
+		TotalMemory:                    share.memtables, Reserve: noneIfZero(int64(r.Reserve)), Logger: log,
+	}
+}
+
+// noneIfZero turns the configuration's "none" into that of the store, where zero is the default.
+func noneIfZero[T int | int64](v T) T {
+	if v == 0 {
+		return -1
+	}
+	return v
+}
+
+// storePath names the store on this host.
+func storePath(cfg *config.Config) string { return cfg.Rocksdb.Path }
+
+// openVolume opens a volume over the stores.
+func openVolume(ctx context.Context, cfg *config.Config, s *stores, o volume.Config) (*volume.Volume, error) {
+	o.InlineMax = int(cfg.InlineMax)
+	o.Dirty = int64(cfg.Cache.Dirty)
+	o.GCGrace = cfg.GC.Grace
+	return volume.Open(ctx, s.names, s.blobs, o)
+}
+
+// openLocal opens the configured volume in this process, for a command. It doesn't make a volume where there is none.
+func openLocal(ctx context.Context, cfg *config.Config) (control.Admin, func() error, error) {
+	if _, err := os.Stat(storePath(cfg)); errors.Is(err, os.ErrNotExist) {
+		return nil, nil, fmt.Errorf("there is no store at %s: 'graviton mount DIR' makes it, or name another with "+
+			"--set graviton.state-dir=DIR or -c FILE", storePath(cfg))
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	s, err := openStores(cfg, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	v, err := openVolume(ctx, cfg, s, volume.Config{Log: log})
+	if err != nil {
+		return nil, nil, errors.Join(err, s.close())
+	}
+	end := func() error {
+		ctx := context.WithoutCancel(ctx)
+		return errors.Join(v.Close(ctx), s.close())
+	}
+	return control.Local{Volume: v}, end, nil
+}

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"gopkg.in/natefinch/lumberjack.v2"
+
+	"github.com/graviton-fs/graviton/config"
+	"github.com/graviton-fs/graviton/control"
+	"github.com/graviton-fs/graviton/fs"
+	"github.com/graviton-fs/graviton/fs/volume"
+)
+
+func logPath(cfg *config.Config) string { return filepath.Join(cfg.StateDir, "log", "graviton.log") }
+
+// openLog returns the daemon's log: stderr in the foreground, otherwise a rotated file.
+func openLog(cfg *config.Config) (*slog.Logger, func()) {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(cfg.Log.Level)) // the configuration has checked it
+	opts := &slog.HandlerOptions{Level: level}
+	if !inBackground() {
+		return slog.New(slog.NewTextHandler(os.Stderr, opts)), func() {}
+	}
+	const mega = 1 << 20
+	out := &lumberjack.Logger{
+		Filename: logPath(cfg), MaxSize: max(1, int(cfg.Log.MaxSize/mega)), MaxBackups: cfg.Log.MaxBackups,
+	}
+	return slog.New(slog.NewTextHandler(out, opts)), func() { _ = out.Close() }
+}
+
+// daemon is a mounted volume with all that serves it.
+type daemon struct {
+	m      mounting
+	log    *slog.Logger
+	stores *stores
+	volume *volume.Volume
+	mount  *fs.Mount
+	record control.Record
+
+	ended    chan struct{} // closed when the kernel is disconnected
+	closing  sync.Once
+	closed   chan struct{} // closed when all is flushed and closed
+	closeErr error
+}
+
+// serve mounts and serves until the mount ends.
+func serve(ctx context.Context, m mounting) error {
+	log, closeLog := openLog(m.cfg)
+	defer closeLog()
+	d := &daemon{m: m, log: log, ended: make(chan struct{}), closed: make(chan struct{})}
+	ctl, err := d.start(ctx)
+	report(d.banner(), err)
+	if err != nil {
+		log.Error("mount failed", "dir", m.dir, "err", err)
+		return err
+	}
+	return d.run(ctx, ctl)
+}
+
+// start opens everything from the store up to the mount and the control socket. If it fails, all is closed again.
+func (d *daemon) start(ctx context.Context) (ctl *control.Server, err error) {
+	cfg := d.m.cfg
+	defer func() {
+		if err == nil {
+			return
+		}
+		if d.mount != nil {
+			err = errors.Join(err, d.mount.Unmount())
+		}
+		err = errors.Join(err, d.closeAll(context.WithoutCancel(ctx)))
+		d.record.Withdraw()
+	}()
+	if d.stores, err = openStores(cfg, d.log); err != nil {
+		return nil, err
+	}
+	d.volume, err = openVolume(ctx, cfg, d.stores, volume.Config{
+		ReadOnly: d.m.opts.readOnly, Atime: d.m.opts.atime, GCEvery: cfg.GC.Interval, Log: d.log,
+		RootUID: uint32(os.Geteuid()), RootGID: uint32(os.Getegid()),
+	})
+	if err != nil {
+		return nil, err
+	}
+	if d.record, err = control.Register(cfg.StateDir, storePath(cfg), d.m.dir); err != nil {
+		return nil, err
+	}
+	d.record.Version, d.record.ReadOnly, d.record.Log = versionString(), d.m.opts.readOnly, logPath(cfg)
+	source := d.m.opts.source
+	if source == "" {
+		source = control.SourcePrefix + cfg.StateDir
+	}
+	d.mount, err = fs.New(d.volume, d.m.dir, fs.MountOptions{
+		Source: source, AllowOther: d.m.opts.allowOther, ReadOnly: d.m.opts.readOnly, Options: d.m.opts.kernel,
+		Debug: d.m.opts.debug,
+	})
+	if err != nil {
+		return nil, err
+	}
+	ctl, err = control.Serve(d.record.Socket, control.Local{Volume: d.volume}, d, d.m.profile, d.log)
+	if err == nil {
+		err = d.record.Publish()
+	}
+	return ctl, err
+}
+
+func (d *daemon) banner() string {
+	what := "The data is in " + storePath(d.m.cfg) + "."
+	if d.m.ephemeral {
+		what = "The data is in " + storePath(d.m.cfg) + " and goes with the unmount."
+	}
+	return fmt.Sprintf("Mounted on %s. %s\nUnmount with: graviton unmount %s\n", d.m.dir, what, d.m.dir)
+}
+
+// run waits for the end of the mount and closes everything. A signal asks for it; while a program uses the mount, that
+// is refused.
+func (d *daemon) run(ctx context.Context, ctl *control.Server) error {
+	d.log.Info("mounted", "dir", d.m.dir, "store", storePath(d.m.cfg), "volume", d.volume.ID())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	go func() {
+		d.mount.Wait()
+		close(d.ended)
+	}()
+	for waiting := true; waiting; {
+		select {
+		case <-d.ended:
+			waiting = false
+		case sig := <-signals:
+			r := d.unmount(false)
+			if !r.Done {
+				d.log.Warn("not unmounted: a program uses the mount", "signal", sig.String(), "holders", describeHolders(r.Holders))
+			}
+		}
+	}
+	err := d.finish(ctx)
+	ctl.Close()
+	d.record.Withdraw()
+	if err != nil {
+		d.log.Error("unmounted, but not all was stored", "err", err)
+		return err
+	}
+	d.log.Info("unmounted, all is stored", "dir", d.m.dir)
+	return nil
+}
+
+// finish flushes and closes all, once.
+func (d *daemon) finish(ctx context.Context) error {
+	d.closing.Do(func() {
+		d.closeErr = d.closeAll(context.WithoutCancel(ctx))
+		close(d.closed)
+	})
+	<-d.closed
+	return d.closeErr
+}
+
+func (d *daemon) closeAll(ctx context.Context) error {
+	var err error
+	if d.volume != nil {
+		err = d.volume.Close(ctx)
+	}
+	if d.stores != nil {
+		err = errors.Join(err, d.stores.close())
+	}
+	return err
+}
+
+// unmount takes the mount out of the tree, or says who uses it.
+func (d *daemon) unmount(lazy bool) control.UnmountResult {
+	var err error
+	if lazy {
+		err = fs.Detach(d.m.dir)
+	} else {
+		err = d.mount.Unmount()
+	}
+	if errors.Is(err, fs.ErrBusy) {
+		return control.UnmountResult{Holders: holders(d.m.dir)}
+	}
+	if err != nil {
+		return control.UnmountResult{Error: err.Error()}
+	}
+	return control.UnmountResult{Done: true}
+}
+
+// Unmount implements control.Daemon.
+func (d *daemon) Unmount(ctx context.Context, lazy bool) control.UnmountResult {
+	r := d.unmount(lazy)
+	if !r.Done {
+		return r
+	}
+	<-d.ended
+	if err := d.finish(ctx); err != nil {
+		r.Error = err.Error()
+	}
+	return r
+}
+
+// Status implements control.Daemon.
+func (d *daemon) Status(ctx context.Context) (control.Status, error) {
+	s := control.Status{Record: d.record, Backend: d.m.cfg.Backend, Memory: residentBytes()}
+	stats := d.stores.cache.Stats()
+	s.CacheHits, s.CacheMiss = stats.Hits, stats.Misses
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	return s, control.Local{Volume: d.volume}.Describe(ctx, &s)
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/urfave/cli/v2"
+
+	"github.com/graviton-fs/graviton/control"
+)
+
+func statusCommand() *cli.Command {
+	return &cli.Command{
+		Name: "status", Usage: "show mounts, what they hold, and what isn't stored yet",
+		UsageText: "graviton status [--json] [--watch] [DIR]",
+		Flags: configFlags(jsonFlag(),
+			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "show it again every second"}),
+		Action: func(c *cli.Context) error {
+			if c.NArg() > 1 {
+				return usagef("status wants at most one directory")
+			}
+			for {
+				if err := showStatus(c, c.Args().First()); err != nil || !c.Bool("watch") {
+					return err
+				}
+				select {
+				case <-c.Context.Done():
+					return nil
+				case <-time.After(time.Second):
+				}
+			}
+		},
+	}
+}
+
+func showStatus(c *cli.Context, dir string) error {
+	if dir != "" {
+		r, err := daemonOf(dir)
+		if err != nil {
+			return err
+		}
+		s, err := askStatus(c.Context, r)
+		if err != nil {
+			return err
+		}
+		if c.Bool("json") {
+			return printJSON(c.App.Writer, s)
+		}
+		return printStatus(c.App.Writer, s)
+	}
+	cfg, err := loadConfig(c)
+	if err != nil {
+		return err
+	}
+	list := []control.Status{}
+	for _, r := range control.Daemons(cfg.StateDir) {
+		s, err := askStatus(c.Context, r)
+		if err != nil {
+			return err
+		}
+		list = append(list, s)
+	}
+	if c.Bool("json") {
+		return printJSON(c.App.Writer, list)
+	}
+	if len(list) == 0 {
+		fmt.Fprintln(c.App.Writer, "Nothing is mounted. Mount with: graviton mount DIR")
+	}
+	for _, s := range list {
+		if err := printStatus(c.App.Writer, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func askStatus(ctx context.Context, r control.Record) (control.Status, error) {
+	client := control.NewClient(r.Socket)
+	defer client.Close()
+	return client.Status(ctx)
+}
+
+func humanBytes(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
+
+func printStatus(out io.Writer, s control.Status) error {
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	mode := "read-write"
+	if s.ReadOnly {
+		mode = "read-only"
+	}
+	fmt.Fprintf(w, "%s\t%s, %s, process %d, since %s\n", s.Dir, s.Backend, mode, s.PID, s.Started.Format(time.DateTime))
+	fmt.Fprintf(w, "  store\t%s (volume %s)\n", s.Store, s.Volume)
+	fmt.Fprintf(w, "  files\t%s in %s inodes\n", humanBytes(s.Used), humanize.Comma(s.Inodes))
+	fmt.Fprintf(w, "  space\t%s free of %s\n", humanBytes(s.Free), humanBytes(s.Total))
+	fmt.Fprintf(w, "  not stored yet\t%s (at most %s)\n", humanBytes(int64(s.Activity.Dirty)),
+		humanBytes(int64(s.Activity.DirtyLimit)))
+	fmt.Fprintf(w, "  open inodes\t%d\n", s.Activity.OpenInodes)
+	fmt.Fprintf(w, "  memory\t%s resident; cache %s\n", humanBytes(int64(s.Memory)), hitRate(s.CacheHits, s.CacheMiss))
+	fmt.Fprintf(w, "  log\t%s\n", s.Log)
+	if s.Activity.Faults > 0 {
+		fmt.Fprintf(w, "  errors\t%d since the mount; the last:\n", s.Activity.Faults)
+		for _, f := range s.Activity.LastFaults {
+			fmt.Fprintf(w, "  \t%s %s %s: %s\n", f.Time.Format(time.DateTime), f.Op, f.Path, f.Err)
+		}
+	}
+	return w.Flush()
+}
+
+func hitRate(hits, misses uint64) string {
+	if hits+misses == 0 {
+		return "unused"
+	}
+	return fmt.Sprintf("hit %.0f %%", 100*float64(hits)/float64(hits+misses))
+}

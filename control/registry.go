@@ -1,0 +1,130 @@
+package control
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/moby/sys/mountinfo"
+)
+
+// Record says which daemon has which store mounted where. It lies in the state directory while the daemon runs.
+type Record struct {
+	PID      int       `json:"pid"`
+	Dir      string    `json:"mountPoint"`
+	Store    string    `json:"store"` // the path, or whatever names the store on this host
+	StateDir string    `json:"stateDir"`
+	Socket   string    `json:"socket"`
+	Log      string    `json:"log"`
+	Started  time.Time `json:"started"`
+	Version  string    `json:"version"`
+	ReadOnly bool      `json:"readOnly"`
+}
+
+// SourcePrefix begins the device name that mount tables show; the state directory follows.
+const SourcePrefix = "graviton:"
+
+// runDir is where the records and sockets of a state directory are.
+func runDir(stateDir string) string { return filepath.Join(stateDir, "run") }
+
+// Register chooses the socket of a daemon; Publish then makes the record visible.
+func Register(stateDir, store, dir string) (Record, error) {
+	run := runDir(stateDir)
+	if err := os.MkdirAll(run, 0o700); err != nil {
+		return Record{}, fmt.Errorf("state directory: %w", err)
+	}
+	sum := sha256.Sum256([]byte(store + "\x00" + dir))
+	base := filepath.Join(run, hex.EncodeToString(sum[:6]))
+	return Record{
+		PID: os.Getpid(), Dir: dir, Store: store, StateDir: stateDir, Socket: base + ".sock", Started: time.Now(),
+	}, nil
+}
+
+func (r Record) file() string { return strings.TrimSuffix(r.Socket, ".sock") + ".json" }
+
+// Publish writes the record.
+func (r Record) Publish() error {
+	data, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	tmp := r.file() + ".new"
+	if err := os.WriteFile(tmp, data, 0o600); err != nil {
+		return fmt.Errorf("state directory: %w", err)
+	}
+	return os.Rename(tmp, r.file())
+}
+
+// Withdraw removes the record and the socket.
+func (r Record) Withdraw() {
+	_ = os.Remove(r.file())
+	_ = os.Remove(r.Socket)
+}
+
+// alive reports whether the daemon that wrote the record still runs.
+func (r Record) alive() bool {
+	_, err := os.Stat(fmt.Sprintf("/proc/%d", r.PID))
+	if err != nil {
+		return false
+	}
+	conn, err := dial(r.Socket)
+	if err != nil {
+		return false
+	}
+	_ = conn.Close()
+	return true
+}
+
+// Daemons returns the daemons that run with one of the state directories, or that the mount table names.
+func Daemons(stateDirs ...string) []Record {
+	dirs := map[string]bool{}
+	for _, d := range stateDirs {
+		dirs[d] = true
+	}
+	mounts, _ := mountinfo.GetMounts(mountinfo.FSTypeFilter("fuse.graviton"))
+	for _, m := range mounts {
+		if dir, ok := strings.CutPrefix(m.Source, SourcePrefix); ok {
+			dirs[dir] = true
+		}
+	}
+	var list []Record
+	for dir := range dirs {
+		files, _ := filepath.Glob(filepath.Join(runDir(dir), "*.json"))
+		for _, f := range files {
+			data, err := os.ReadFile(f)
+			if err != nil {
+				continue
+			}
+			var r Record
+			if json.Unmarshal(data, &r) == nil && r.alive() {
+				list = append(list, r)
+			}
+		}
+	}
+	return list
+}
+
+// FindMount returns the daemon that serves a mount point.
+func FindMount(dir string, stateDirs ...string) (Record, bool) {
+	for _, r := range Daemons(stateDirs...) {
+		if r.Dir == dir {
+			return r, true
+		}
+	}
+	return Record{}, false
+}
+
+// FindStore returns the daemon that holds a store.
+func FindStore(store string, stateDirs ...string) (Record, bool) {
+	for _, r := range Daemons(stateDirs...) {
+		if r.Store == store {
+			return r, true
+		}
+	}
+	return Record{}, false
+}

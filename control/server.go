@@ -1,0 +1,247 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/graviton-fs/graviton/backend/blob"
+	"github.com/graviton-fs/graviton/fs/volume"
+)
+
+// Daemon is what the server asks the daemon beside its volume.
+type Daemon interface {
+	Status(ctx context.Context) (Status, error)
+	// Unmount ends the mount: the answer comes when all is flushed and closed, or it can't be done.
+	Unmount(ctx context.Context, lazy bool) UnmountResult
+}
+
+// Server answers commands on a Unix socket. Only root and the user that runs the daemon may connect.
+type Server struct {
+	admin  Admin
+	daemon Daemon
+	log    *slog.Logger
+	http   *http.Server
+	done   chan struct{}
+}
+
+// Serve listens on the socket and answers in the background until Close. With profile it serves pprof too.
+func Serve(socket string, admin Admin, daemon Daemon, profile bool, log *slog.Logger) (*Server, error) {
+	_ = os.Remove(socket)
+	ln, err := net.Listen("unix", socket)
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	if err := os.Chmod(socket, 0o600); err != nil {
+		return nil, errors.Join(fmt.Errorf("control socket: %w", err), ln.Close())
+	}
+	s := &Server{admin: admin, daemon: daemon, log: log, done: make(chan struct{})}
+	mux := http.NewServeMux()
+	s.routes(mux, profile)
+	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	go func() {
+		defer close(s.done)
+		if err := s.http.Serve(peerListener{ln, log}); !errors.Is(err, http.ErrServerClosed) {
+			log.Error("control socket failed", "err", err)
+		}
+	}()
+	return s, nil
+}
+
+// Close waits a moment for the answers under way and stops.
+func (s *Server) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if s.http.Shutdown(ctx) != nil {
+		_ = s.http.Close()
+	}
+	<-s.done
+}
+
+func (s *Server) routes(mux *http.ServeMux, profile bool) {
+	mux.HandleFunc("GET /v1/status", s.reply(func(r *http.Request) (any, error) { return s.daemon.Status(r.Context()) }))
+	mux.HandleFunc("POST /v1/unmount", s.reply(func(r *http.Request) (any, error) {
+		return s.daemon.Unmount(context.WithoutCancel(r.Context()), r.FormValue("lazy") == "true"), nil
+	}))
+	mux.HandleFunc("GET /v1/stat", s.reply(func(r *http.Request) (any, error) {
+		return s.admin.StatPath(r.Context(), r.FormValue("path"))
+	}))
+	mux.HandleFunc("POST /v1/gc", s.reply(func(r *http.Request) (any, error) {
+		grace, err := time.ParseDuration(r.FormValue("grace"))
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", blob.ErrInvalid, err)
+		}
+		return s.admin.Collect(r.Context(), grace, r.FormValue("full") == "true")
+	}))
+	mux.HandleFunc("POST /v1/fsck", s.fsck)
+	mux.HandleFunc("GET /v1/blobs", s.listBlobs)
+	mux.HandleFunc("GET /v1/blobs/{key}", s.getBlob)
+	mux.HandleFunc("GET /v1/blobs/{key}/info", s.reply(func(r *http.Request) (any, error) {
+		key, err := blob.ParseKey(r.PathValue("key"))
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", blob.ErrInvalid, err)
+		}
+		return s.admin.StatBlob(r.Context(), key)
+	}))
+	mux.HandleFunc("DELETE /v1/blobs/{key}", s.reply(func(r *http.Request) (any, error) {
+		key, err := blob.ParseKey(r.PathValue("key"))
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", blob.ErrInvalid, err)
+		}
+		return struct{}{}, s.admin.RemoveBlob(r.Context(), key)
+	}))
+	mux.HandleFunc("POST /v1/blobs", s.reply(func(r *http.Request) (any, error) {
+		var key blob.Key
+		if k := r.URL.Query().Get("key"); k != "" {
+			var err error
+			if key, err = blob.ParseKey(k); err != nil {
+				return nil, fmt.Errorf("%w: %w", blob.ErrInvalid, err)
+			}
+		}
+		return s.admin.PutBlob(r.Context(), key, r.Body)
+	}))
+	if profile {
+		mux.HandleFunc("/debug/pprof/", pprof.Index)
+		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	}
+}
+
+// failure is an error as the socket carries it.
+type failure struct {
+	Error string `json:"error"`
+	Kind  string `json:"kind,omitempty"`
+}
+
+// reply answers with one JSON value.
+func (s *Server) reply(fn func(r *http.Request) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		value, err := fn(r)
+		w.Header().Set("Content-Type", "application/json")
+		if err != nil {
+			w.WriteHeader(http.StatusConflict)
+			value = failure{err.Error(), kindOf(err)}
+		}
+		if err := json.NewEncoder(w).Encode(value); err != nil {
+			s.log.Debug("control: answer was not taken", "err", err)
+		}
+	}
+}
+
+// line is one line of a streamed answer: an item, the last one with the sum, or an error.
+type line[T, S any] struct {
+	Item *T       `json:"item,omitempty"`
+	Sum  *S       `json:"sum,omitempty"`
+	Fail *failure `json:"fail,omitempty"`
+}
+
+// stream answers with items as they come, and a sum.
+func stream[T, S any](w http.ResponseWriter, run func(emit func(T) error) (S, error)) {
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	out := json.NewEncoder(w)
+	flush := http.NewResponseController(w)
+	sum, err := run(func(item T) error {
+		if err := out.Encode(line[T, S]{Item: &item}); err != nil {
+			return err
+		}
+		return flush.Flush()
+	})
+	last := line[T, S]{Sum: &sum}
+	if err != nil {
+		last = line[T, S]{Fail: &failure{err.Error(), kindOf(err)}}
+	}
+	_ = out.Encode(last) // a client that went away has no use for it
+}
+
+func (s *Server) fsck(w http.ResponseWriter, r *http.Request) {
+	stream(w, func(emit func(volume.Finding) error) (volume.Checked, error) {
+		return s.admin.Fsck(r.Context(), r.FormValue("data") == "true", func(f volume.Finding) { _ = emit(f) })
+	})
+}
+
+func (s *Server) listBlobs(w http.ResponseWriter, r *http.Request) {
+	stream(w, func(emit func(BlobInfo) error) (struct{}, error) {
+		prefix, err := parsePrefix(r.FormValue("prefix"))
+		if err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, s.admin.ListBlobs(r.Context(), prefix, emit)
+	})
+}
+
+// getBlob answers with the bytes. An error after the first of them breaks the connection, so that a client never takes a
+// part for the whole.
+func (s *Server) getBlob(w http.ResponseWriter, r *http.Request) {
+	key, err := blob.ParseKey(r.PathValue("key"))
+	off, oerr := strconv.ParseInt(r.FormValue("off"), 10, 64)
+	n, nerr := strconv.ParseInt(r.FormValue("n"), 10, 64)
+	if err := errors.Join(err, oerr, nerr); err != nil {
+		s.reply(func(*http.Request) (any, error) { return nil, fmt.Errorf("%w: %w", blob.ErrInvalid, err) })(w, r)
+		return
+	}
+	out := &countingWriter{w: w}
+	if err := s.admin.GetBlob(r.Context(), key, off, n, out); err != nil {
+		if out.n > 0 {
+			panic(http.ErrAbortHandler) // net/http's way to break a connection
+		}
+		s.reply(func(*http.Request) (any, error) { return nil, err })(w, r)
+	}
+}
+
+type countingWriter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *countingWriter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// peerListener accepts connections from root and from the daemon's own user.
+type peerListener struct {
+	net.Listener
+	log *slog.Logger
+}
+
+func (l peerListener) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		uid, err := peerUID(conn)
+		if err == nil && (uid == 0 || int(uid) == os.Geteuid()) {
+			return conn, nil
+		}
+		l.log.Warn("control: connection refused", "uid", uid, "err", err)
+		_ = conn.Close()
+	}
+}
+
+// peerUID is the user at the other end of a Unix socket; see SO_PEERCRED in unix(7).
+func peerUID(conn net.Conn) (uint32, error) {
+	raw, err := conn.(*net.UnixConn).SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var cred *unix.Ucred
+	var cerr error
+	err = raw.Control(func(fd uintptr) { cred, cerr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
+	if err := errors.Join(err, cerr); err != nil {
+		return 0, err
+	}
+	return cred.Uid, nil
+}

@@ -1,0 +1,48 @@
+package volume
+
+import (
+	"context"
+
+	"github.com/graviton-fs/graviton/backend/namespace"
+)
+
+// Abandon stops the volume as a kill does: nothing is committed any more, and what was in memory is lost. It waits for
+// the volume's goroutines, so that a test may open the stores again.
+func (v *Volume) Abandon() {
+	v.stop()
+	_ = v.bg.Wait()
+	for _, n := range v.nodes.all() {
+		n.flushing.Lock() // a commit under way is let through
+		n.mu.Lock()
+		s := n.stream
+		n.mu.Unlock()
+		if s != nil {
+			s.pending.Wait()
+		}
+		n.flushing.Unlock()
+		v.nodes.put(n)
+	}
+}
+
+// SmallStreams makes streams of a few KiB do what otherwise takes many MiB: an upload begins when a file has a part and
+// the window of written data. The store's parts must be small too.
+func (v *Volume) SmallStreams(part, window uint64) { v.part, v.window = part, window }
+
+// Reap removes an orphan that nobody has open, now.
+func (v *Volume) Reap(ctx context.Context, ino namespace.Ino) bool { return v.reap(ctx, ino) }
+
+// FlushIdle does what the background does every second.
+func (v *Volume) FlushIdle(ctx context.Context) { v.flushIdle(ctx) }
+
+// FlushAtimes stores the noted access times.
+func (v *Volume) FlushAtimes(ctx context.Context) error { return v.atimes.flush(ctx, v) }
+
+// Orphans lists the inodes without a name.
+func (v *Volume) Orphans(ctx context.Context) ([]*namespace.Orphan, error) { return v.orphans(ctx) }
+
+// Codes are all that fsck can find.
+var Codes = []Code{
+	CodeNoVolume, CodeNoRoot, CodeDangling, CodeNoParent, CodeType, CodeUnreachable, CodeNlink, CodeParent, CodeCookie,
+	CodeLostExtent, CodeOverlap, CodeExtent, CodeNoBlob, CodeShortBlob, CodeBadBlob, CodeNoBlobRecord, CodeRefs,
+	CodeLostXattr, CodeLostOrphan, CodeBytes, CodeUsage, CodeIno,
+}
