@@ -1,10 +1,12 @@
 package control
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -68,16 +70,16 @@ func (r Record) Withdraw() {
 
 // alive reports whether the daemon that wrote the record still runs.
 func (r Record) alive() bool {
-	_, err := os.Stat(fmt.Sprintf("/proc/%d", r.PID))
-	if err != nil {
+	if _, err := os.Stat(fmt.Sprintf("/proc/%d", r.PID)); err != nil {
 		return false
 	}
-	conn, err := dial(r.Socket)
-	if err != nil {
-		return false
-	}
-	_ = conn.Close()
-	return true
+	// A daemon that is being killed may still take connections, but it doesn't answer.
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	client := NewClient(r.Socket)
+	defer client.Close()
+	var none struct{}
+	return client.call(ctx, http.MethodGet, "/v1/ping", nil, nil, &none) == nil
 }
 
 // Daemons returns the daemons that run with one of the state directories, or that the mount table names.

@@ -70,6 +70,7 @@ func (s *Server) Close() {
 }
 
 func (s *Server) routes(mux *http.ServeMux, profile bool) {
+	mux.HandleFunc("GET /v1/ping", s.reply(func(*http.Request) (any, error) { return struct{}{}, nil }))
 	mux.HandleFunc("GET /v1/status", s.reply(func(r *http.Request) (any, error) { return s.daemon.Status(r.Context()) }))
 	mux.HandleFunc("POST /v1/unmount", s.reply(func(r *http.Request) (any, error) {
 		return s.daemon.Unmount(context.WithoutCancel(r.Context()), r.FormValue("lazy") == "true"), nil

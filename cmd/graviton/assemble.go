@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/graviton-fs/graviton/backend/blob"
 	"github.com/graviton-fs/graviton/backend/namespace"
@@ -30,13 +31,7 @@ func openStores(cfg *config.Config, log *slog.Logger) (*stores, error) {
 		return nil, usagef("backend = %q is not built into this version yet: use backend = \"rocksdb\"", cfg.Backend)
 	}
 	share := divideMemory(cfg)
-	db, err := rocks.Open(rocksConfig(cfg, share, log))
-	if errors.Is(err, rocks.ErrLocked) {
-		if r, ok := control.FindStore(storePath(cfg), cfg.StateDir); ok {
-			return nil, fmt.Errorf("%s is mounted on %s by process %d: use that mount, unmount it, or mount another "+
-				"store with --set graviton.state-dir=DIR", r.Store, r.Dir, r.PID)
-		}
-	}
+	db, err := openRocks(cfg, rocksConfig(cfg, share, log))
 	if err != nil {
 		return nil, err
 	}
@@ -48,6 +43,26 @@ func openStores(cfg *config.Config, log *slog.Logger) (*stores, error) {
 		names: db.Namespace(), blobs: pages, cache: pages,
 		close: func() error { return errors.Join(pages.Close(), db.Close()) },
 	}, nil
+}
+
+// lockPatience is how long a locked database is waited for, if no daemon says that it has it: a killed daemon keeps the
+// lock until the kernel is done with it, and a command has it only for a moment.
+const lockPatience = 5 * time.Second
+
+func openRocks(cfg *config.Config, rc rocks.Config) (*rocks.DB, error) {
+	for end := time.Now().Add(lockPatience); ; time.Sleep(lockPatience / 50) {
+		db, err := rocks.Open(rc)
+		if !errors.Is(err, rocks.ErrLocked) {
+			return db, err
+		}
+		if r, ok := control.FindStore(storePath(cfg), cfg.StateDir); ok {
+			return nil, fmt.Errorf("%s is mounted on %s by process %d: use that mount, unmount it, or mount another "+
+				"store with --set graviton.state-dir=DIR", r.Store, r.Dir, r.PID)
+		}
+		if time.Now().After(end) {
+			return nil, err
+		}
+	}
 }
 
 // memory divides the cache budget, in bytes.
