@@ -77,8 +77,8 @@ func TempDir(t testing.TB) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if left := mountsBelow(dir); len(left) > 0 {
-			t.Errorf("still mounted at the end of the test: %v", left)
+		if left, err := MountsBelow(dir); err != nil || len(left) > 0 {
+			t.Errorf("still mounted at the end of the test: %v %v", left, err)
 			return
 		}
 		if err := os.RemoveAll(dir); err != nil {
@@ -224,35 +224,6 @@ func (m *Mount) cleanup() {
 		_ = syscall.Kill(m.pid, syscall.SIGKILL)
 		_ = waitGone(m.pid, 5*time.Second)
 	}
-}
-
-// Mounted says whether dir is a mount point, without touching the filesystem mounted there.
-func Mounted(dir string) bool {
-	for _, point := range mountsBelow(dir) {
-		if point == dir {
-			return true
-		}
-	}
-	return false
-}
-
-// mountsBelow lists the mount points at dir and below it.
-func mountsBelow(dir string) []string {
-	data, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return nil
-	}
-	var points []string
-	for line := range strings.Lines(string(data)) {
-		fields := strings.Fields(line)
-		if len(fields) < 5 {
-			continue
-		}
-		if point := fields[4]; point == dir || strings.HasPrefix(point, dir+"/") {
-			points = append(points, point)
-		}
-	}
-	return points
 }
 
 // waitGone waits until a process has ended (or is a zombie that nobody collects).
