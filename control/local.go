@@ -107,7 +107,9 @@ func (l Local) PutBlob(ctx context.Context, key blob.Key, r io.Reader) (BlobInfo
 }
 
 // RemoveBlob implements Admin.
-func (l Local) RemoveBlob(ctx context.Context, key blob.Key) error { return l.Volume.RemoveBlob(ctx, key) }
+func (l Local) RemoveBlob(ctx context.Context, key blob.Key) error {
+	return l.Volume.RemoveBlob(ctx, key)
+}
 
 // Collect implements Admin.
 func (l Local) Collect(ctx context.Context, grace time.Duration, full bool) (volume.Collected, error) {
@@ -130,4 +132,3 @@ func (l Local) Describe(ctx context.Context, s *Status) error {
 	s.Activity = l.Volume.Stats()
 	return nil
 }
-

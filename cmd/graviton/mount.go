@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
@@ -157,20 +158,16 @@ func (m *mounting) checkOverlap() error {
 func within(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
 
 // clearDeadMount takes a graviton mount whose daemon died out of the tree: every access to it fails with 'Transport
-// endpoint is not connected'.
+// endpoint is not connected'. The caller has found no daemon that serves the directory.
 func clearDeadMount(dir string) error {
 	for range 16 {
-		var st unix.Stat_t
-		err := unix.Stat(dir, &st)
-		if !errors.Is(err, syscall.ENOTCONN) && !errors.Is(err, syscall.ECONNABORTED) {
-			return nil
+		info, err := fs.Mounted(dir)
+		if err != nil || info == nil || info.FSType != fs.Type {
+			return nil //nolint:nilerr // without a mount table there is nothing to clear by
 		}
-		info, merr := fs.Mounted(dir)
-		if merr != nil || info == nil {
-			return nil
-		}
-		if info.FSType != fs.Type {
-			return fmt.Errorf("%s has a dead mount of type %s: end it with 'umount -l %s'", dir, info.FSType, dir)
+		if !waitDead(dir) {
+			return fmt.Errorf("%s is mounted already, by a daemon that doesn't answer: it may be another user's, or "+
+				"hang; try 'umount %s' as root", dir, dir)
 		}
 		if err := fs.Detach(dir); err != nil {
 			return fmt.Errorf("%s has a dead graviton mount that can't be cleared: %w", dir, err)
@@ -178,4 +175,30 @@ func clearDeadMount(dir string) error {
 		fmt.Fprintf(os.Stderr, "graviton: cleared the mount on %s, whose daemon had died\n", dir)
 	}
 	return nil
+}
+
+// deathPatience is how long a daemon that doesn't answer may take to vanish.
+const deathPatience = 5 * time.Second
+
+// waitDead reports whether the mount on a directory has lost its daemon, waiting for one that is being killed.
+func waitDead(dir string) bool {
+	dead := make(chan bool, 1)
+	go func() {
+		for end := time.Now().Add(deathPatience); time.Now().Before(end); time.Sleep(deathPatience / 100) {
+			// statfs is never answered from a cache. It waits if the daemon hangs, so this may outlive the caller.
+			var st unix.Statfs_t
+			err := unix.Statfs(dir, &st)
+			if errors.Is(err, syscall.ENOTCONN) || errors.Is(err, syscall.ECONNABORTED) {
+				dead <- true
+				return
+			}
+		}
+		dead <- false
+	}()
+	select {
+	case d := <-dead:
+		return d
+	case <-time.After(2 * deathPatience):
+		return false
+	}
 }

@@ -77,7 +77,7 @@ func unmountDead(dir string) error {
 	if info.FSType != fs.Type {
 		return fmt.Errorf("%s is a mount of type %s, not one of graviton: use umount", dir, info.FSType)
 	}
-	if _, err := os.Stat(dir); err == nil {
+	if !waitDead(dir) {
 		return fmt.Errorf("%s is served by a daemon that can't be reached: it may be another user's, try as root, or "+
 			"'umount %s'", dir, dir)
 	}
