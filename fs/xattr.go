@@ -14,7 +14,10 @@ import (
 // get the errno that lets programs go on without.
 func checkXattr(name string) error {
 	for _, space := range []string{"user.", "trusted.", "security."} {
-		if strings.HasPrefix(name, space) && len(name) > len(space) {
+		if name == space {
+			return volume.ErrInvalid
+		}
+		if strings.HasPrefix(name, space) {
 			return nil
 		}
 	}

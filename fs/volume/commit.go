@@ -8,13 +8,15 @@ import (
 	"github.com/graviton-fs/graviton/backend/namespace"
 )
 
-// change is what a commit does to the inode beside its data. It runs inside the transaction.
+// change is what a commit does to the inode beside its data. It runs inside the transaction. If it refuses, the data is
+// committed all the same.
 type change func(e *extentEdit) error
 
 // batch is the written data that one commit takes, and where it goes.
 type batch struct {
 	gen     uint64
 	stream  *stream // the upload that has some of it, or nil
+	empty   *stream // an upload of which nothing is left in the file
 	parts   []part  // what the upload still gets
 	pieces  []piece // what the extents describe, by offset; a copy
 	mtime   namespace.Time
@@ -44,10 +46,23 @@ func (n *node) commitLocked(ctx context.Context, chg change) error {
 	ctx = context.WithoutCancel(ctx)
 	extents, err := n.storeBatch(ctx, b)
 	var size uint64
+	var refused error
 	if err == nil {
-		size, err = n.commitExtents(ctx, b, extents, chg)
+		size, err = n.commitExtents(ctx, b, extents, func(e *extentEdit) error {
+			refused = nil
+			if chg != nil {
+				refused = chg(e)
+			}
+			return refused
+		})
+	}
+	if refused != nil {
+		size, err = n.commitExtents(ctx, b, extents, nil)
 	}
 	n.endBatch(b, size, err)
+	if err == nil {
+		err = refused
+	}
 	return err
 }
 
@@ -68,16 +83,23 @@ func (n *node) takeBatch() *batch {
 		}
 		b.parts = append(b.parts, n.cutPart(s, size))
 	}
-	b.key, b.size = s.key, s.size // of a stream; a whole blob gets its key when it is put
 	n.dirty.tree.Scan(func(_ uint64, p *piece) bool {
 		b.pieces = append(b.pieces, *p)
 		return true
 	})
+	if len(b.pieces) == 0 && b.stream != nil { // all of it was cut off or overwritten
+		b.empty, b.stream = b.stream, nil
+		return b
+	}
+	b.key, b.size = s.key, s.size // of a stream; a whole blob gets its key when it is put
 	return b
 }
 
 // storeBatch puts the batch's data where they belong and returns the extents that describe them.
 func (n *node) storeBatch(ctx context.Context, b *batch) ([]*namespace.Extent, error) {
+	if b.empty != nil {
+		b.empty.drop(ctx)
+	}
 	switch {
 	case b.stream != nil:
 		for _, job := range b.parts {
