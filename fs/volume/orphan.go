@@ -49,15 +49,17 @@ func (v *Volume) reap(ctx context.Context, ino namespace.Ino) bool {
 func (v *Volume) reapSome(ctx context.Context, n *node) (done bool, err error) {
 	n.flushing.Lock()
 	defer n.flushing.Unlock()
-	// An orphan has no name, so no removal waits for its life inside a transaction.
-	n.life.Lock()
-	defer n.life.Unlock()
-	if n.handles > 0 {
-		return true, nil
-	}
-	var gone bool
+	var gone, alive bool
 	err = v.update(ctx, namespace.Want{Reclaims: true}, func(tx namespace.Tx) error {
 		done, gone = true, false
+		// As in a removal, the decision is made inside the transaction and holds until it ended.
+		if !alive {
+			n.life.Lock()
+			alive = true
+		}
+		if n.handles > 0 {
+			return nil
+		}
 		if _, err := tx.Get(namespace.OrphanKey{Ino: n.ino}); err != nil {
 			if isNotFound(err) {
 				return nil // got a name again, or reaped already
@@ -82,8 +84,9 @@ func (v *Volume) reapSome(ctx context.Context, n *node) (done bool, err error) {
 		done = false
 		return v.shrinkOrphan(tx, rec)
 	})
-	if err == nil && gone {
-		n.gone = true
+	if alive {
+		n.gone = n.gone || err == nil && gone
+		n.life.Unlock()
 	}
 	return done, err
 }
