@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,6 +33,7 @@ type MountOptions struct {
 	Options    []string // passed on to the kernel: suid, dev, noexec, …
 	Shared     bool     // other daemons change the volume too: no write-back cache, short timeouts
 	Debug      bool     // log every request
+	Log        *slog.Logger
 }
 
 // exclusiveTimeout is how long the kernel may keep names and attributes that only this mount changes.
@@ -57,6 +59,7 @@ func New(vol *volume.Volume, dir string, o MountOptions) (*Mount, error) {
 	f := newFS(vol, timeout, !o.Shared)
 	opts := &fuse.MountOptions{
 		AllowOther: o.AllowOther, FsName: o.Source, Name: "graviton", Debug: o.Debug,
+		Logger:   slog.NewLogLogger(o.Log.Handler(), slog.LevelInfo),
 		Options:  append([]string{"default_permissions"}, o.Options...),
 		MaxWrite: maxRequest, MaxBackground: 64, DirectMount: os.Geteuid() == 0,
 		DirectMountFlags:  unix.MS_NOSUID | unix.MS_NODEV,

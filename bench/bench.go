@@ -1,0 +1,232 @@
+// Package bench measures how fast a directory is, and compares directories in one run: each kind of work is done in each
+// of them before the next kind begins, in turn, so that a machine whose speed drifts slows all of them.
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// Target is a directory to measure.
+type Target struct {
+	Name string
+	Dir  string
+	// Cold is a shell command that makes the directory forget what it has in memory, for example by mounting it again.
+	// The kernel's caches are dropped after it.
+	Cold string
+}
+
+// Config says what to measure.
+type Config struct {
+	Targets  []Target // the ratios are to the last one
+	Works    []string // names of works; empty for all
+	Rounds   int
+	FileSize int64 // of the large file, in bytes
+	Files    int   // number of small files
+	Tree     int   // number of files of the source-like tree
+	// Progress is called before each measurement with how many of all are done.
+	Progress func(done, all int, what string)
+}
+
+// Sample is one measurement.
+type Sample struct {
+	Work    string        `json:"work"`
+	Target  string        `json:"target"`
+	Round   int           `json:"round"`
+	Bytes   int64         `json:"bytes"`
+	Ops     int           `json:"operations"`
+	Elapsed time.Duration `json:"nanoseconds"`
+	P50     time.Duration `json:"p50Nanoseconds"`
+	P99     time.Duration `json:"p99Nanoseconds"`
+}
+
+// Rate is the sample's throughput in its work's unit: bytes a second, or operations a second.
+func (s Sample) Rate(w Work) float64 {
+	if w.Bytes {
+		return float64(s.Bytes) / s.Elapsed.Seconds()
+	}
+	return float64(s.Ops) / s.Elapsed.Seconds()
+}
+
+// Work is a kind of work. Works build on each other in the order of Works: what one wrote the next may read.
+type Work struct {
+	Name  string
+	About string
+	Bytes bool // measured in bytes a second, otherwise in operations a second
+	cold  bool // caches are dropped before
+	warm  bool // follows the work before it at once, on the same target, to find what that left in the caches
+	needs string
+	run   func(ctx context.Context, s *site, m *meter) error
+}
+
+// site is a target's own place for a run.
+type site struct {
+	Target
+	cfg  *Config
+	root string // below Dir, removed at the end
+	tree string // the generated tree, on the native disk
+}
+
+func (s *site) path(name string) string { return filepath.Join(s.root, name) }
+
+// meter gathers one sample.
+type meter struct {
+	hist  *hdrhistogram.Histogram
+	bytes int64
+	ops   int
+}
+
+// maxLatency is the longest latency that is told from a longer one.
+const maxLatency = time.Hour
+
+// time runs one operation and records how long it took.
+func (m *meter) time(n int, op func() error) error {
+	begin := time.Now()
+	if err := op(); err != nil {
+		return err
+	}
+	_ = m.hist.RecordValue(int64(min(time.Since(begin), maxLatency)))
+	m.bytes += int64(n)
+	m.ops++
+	return nil
+}
+
+// Run measures. It returns the samples that it got also when it fails.
+func Run(ctx context.Context, cfg Config) (samples []Sample, err error) {
+	works, err := selectWorks(cfg.Works)
+	if err != nil {
+		return nil, err
+	}
+	tree, err := os.MkdirTemp("", "graviton-bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(tree)) }()
+	if slices.ContainsFunc(works, func(w Work) bool { return w.needs == needsTree }) {
+		if err := makeTree(tree, cfg.Tree); err != nil {
+			return nil, err
+		}
+	}
+	done, all := 0, cfg.Rounds*len(works)*len(cfg.Targets)
+	for round := range cfg.Rounds {
+		sites, err := openSites(&cfg, tree)
+		if err != nil {
+			return samples, err
+		}
+		for _, step := range inTurn(works, sites, round) {
+			w, s := step.work, step.site
+			if cfg.Progress != nil {
+				cfg.Progress(done, all, w.Name+" "+s.Name)
+			}
+			sample, err := measure(ctx, w, s)
+			if err != nil {
+				return samples, errors.Join(fmt.Errorf("%s on %s: %w", w.Name, s.Name, err), closeSites(sites))
+			}
+			sample.Round = round
+			samples = append(samples, sample)
+			done++
+		}
+		if err := closeSites(sites); err != nil {
+			return samples, err
+		}
+	}
+	return samples, nil
+}
+
+// step is one measurement to make.
+type step struct {
+	work Work
+	site *site
+}
+
+// inTurn orders a round: each work on all sites before the next work, beginning with another site each round, but a warm
+// work right behind the one that it follows.
+func inTurn(works []Work, sites []*site, round int) []step {
+	var steps []step
+	for len(works) > 0 {
+		n := 1
+		for n < len(works) && works[n].warm {
+			n++
+		}
+		for i := range sites {
+			for _, w := range works[:n] {
+				steps = append(steps, step{w, sites[(i+round)%len(sites)]})
+			}
+		}
+		works = works[n:]
+	}
+	return steps
+}
+
+func selectWorks(names []string) ([]Work, error) {
+	if len(names) == 0 {
+		return Works, nil
+	}
+	var list []Work
+	for _, w := range Works {
+		if slices.Contains(names, w.Name) {
+			list = append(list, w)
+		}
+	}
+	if len(list) < len(names) {
+		return nil, fmt.Errorf("there is no such work among %v: see --help", names)
+	}
+	return list, nil
+}
+
+func openSites(cfg *Config, tree string) ([]*site, error) {
+	var list []*site
+	for _, t := range cfg.Targets {
+		root, err := os.MkdirTemp(t.Dir, "bench-")
+		if err != nil {
+			return nil, errors.Join(err, closeSites(list))
+		}
+		list = append(list, &site{Target: t, cfg: cfg, root: root, tree: tree})
+	}
+	return list, nil
+}
+
+func closeSites(list []*site) error {
+	var err error
+	for _, s := range list {
+		err = errors.Join(err, os.RemoveAll(s.root))
+	}
+	return err
+}
+
+func measure(ctx context.Context, w Work, s *site) (Sample, error) {
+	if w.cold {
+		if err := s.makeCold(ctx); err != nil {
+			return Sample{}, err
+		}
+	}
+	m := &meter{hist: hdrhistogram.New(1, int64(maxLatency), 3)}
+	begin := time.Now()
+	if err := w.run(ctx, s, m); err != nil {
+		return Sample{}, err
+	}
+	return Sample{
+		Work: w.Name, Target: s.Name, Bytes: m.bytes, Ops: m.ops, Elapsed: time.Since(begin),
+		P50: time.Duration(m.hist.ValueAtQuantile(50)), P99: time.Duration(m.hist.ValueAtQuantile(99)),
+	}, nil
+}
+
+// makeCold empties the target's caches and the kernel's.
+func (s *site) makeCold(ctx context.Context) error {
+	if s.Cold != "" {
+		cmd := exec.CommandContext(ctx, "sh", "-c", s.Cold)
+		cmd.Env = append(os.Environ(), "DIR="+s.Dir, "NAME="+s.Name)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("cold command: %w: %s", err, out)
+		}
+	}
+	return dropCaches()
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/urfave/cli/v2"
+
+	"github.com/graviton-fs/graviton/bench"
+	"github.com/graviton-fs/graviton/config"
+)
+
+func benchCommand() *cli.Command {
+	var works strings.Builder
+	for _, w := range bench.Works {
+		fmt.Fprintf(&works, "  %-15s %s\n", w.Name, w.About)
+	}
+	return &cli.Command{
+		Name: "bench", Usage: "measure how fast a directory is, and compare directories",
+		UsageText: "graviton bench [--against [NAME=]DIR]... [--rounds N] [--only WORK]... [--json FILE] [--plot FILE] [NAME=]DIR",
+		Description: "Works in a new directory below each DIR and removes it. With --against each work is done in all directories in\n" +
+			"turn, and ratios are to the last one. Works:\n\n" + works.String() +
+			"\nWorks ending in -cold empty the kernel's caches first, which needs root, after running the --cold command with\n" +
+			"$DIR and $NAME set, for example to mount $DIR again.\n\n" +
+			"Example: graviton bench --against native=/tmp --plot ratios.svg graviton=/mnt/data",
+		Flags: []cli.Flag{
+			&cli.StringSliceFlag{Name: "against", Usage: "compare with `[NAME=]DIR`; may be given several times"},
+			&cli.IntFlag{Name: "rounds", Aliases: []string{"n"}, Value: 3, Usage: "how often all is done"},
+			&cli.StringSliceFlag{Name: "only", Usage: "do only this `WORK`; may be given several times"},
+			&cli.StringFlag{Name: "size", Value: "1GB", Usage: "of the large file"},
+			&cli.IntFlag{Name: "files", Value: 2000, Usage: "number of small files"},
+			&cli.IntFlag{Name: "tree", Value: 5000, Usage: "number of files of the tree"},
+			&cli.StringFlag{Name: "cold", Usage: "shell `COMMAND` that empties a target's caches"},
+			&cli.StringFlag{Name: "json", Usage: "write all figures to `FILE`; - is stdout", TakesFile: true},
+			&cli.StringFlag{Name: "plot", Usage: "draw the ratios to `FILE`, .svg or .png", TakesFile: true},
+		},
+		Action: benchAction,
+	}
+}
+
+func benchAction(c *cli.Context) error {
+	dir, err := oneArg(c, "the directory to measure")
+	if err != nil {
+		return err
+	}
+	size, err := config.ParseSize(c.String("size"))
+	if err != nil || size < 1<<20 {
+		return usagef("--size: want at least 1MB, for example 1GB")
+	}
+	cfg := bench.Config{
+		Works: c.StringSlice("only"), Rounds: c.Int("rounds"), FileSize: int64(size) &^ (1<<20 - 1),
+		Files: c.Int("files"), Tree: c.Int("tree"),
+	}
+	if cfg.Rounds < 1 || cfg.Files < 1 || cfg.Tree < 1 {
+		return usagef("--rounds, --files and --tree want at least 1")
+	}
+	for _, t := range append([]string{dir}, c.StringSlice("against")...) {
+		cfg.Targets = append(cfg.Targets, parseTarget(t, c.String("cold")))
+	}
+	bar := progressbar.NewOptions(-1, progressbar.OptionSetWriter(os.Stderr), progressbar.OptionClearOnFinish(),
+		progressbar.OptionSetVisibility(isTerminal(os.Stderr)))
+	cfg.Progress = func(done, all int, what string) {
+		bar.ChangeMax(all)
+		bar.Describe(what)
+		_ = bar.Set(done) // it is only shown
+	}
+	ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	samples, err := bench.Run(ctx, cfg)
+	_ = bar.Finish()
+	if err != nil {
+		return err
+	}
+	return benchReport(c, samples, cfg.Targets)
+}
+
+func benchReport(c *cli.Context, samples []bench.Sample, targets []bench.Target) error {
+	lines := bench.Summarize(samples, targets)
+	var table io.Writer = c.App.Writer
+	if name := c.String("json"); name != "" {
+		out := c.App.Writer
+		if name != "-" {
+			f, err := os.Create(name)
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			out = f
+		} else {
+			table = os.Stderr
+		}
+		if err := printJSON(out, map[string]any{"summary": lines, "samples": samples}); err != nil {
+			return err
+		}
+	}
+	if err := bench.Print(table, lines, targets); err != nil {
+		return err
+	}
+	if name := c.String("plot"); name != "" {
+		return bench.Plot(name, lines, targets)
+	}
+	return nil
+}
+
+// parseTarget reads [NAME=]DIR; without a name the directory is its own.
+func parseTarget(s, cold string) bench.Target {
+	name, dir, ok := strings.Cut(s, "=")
+	if !ok || strings.Contains(name, "/") {
+		name, dir = s, s
+	}
+	return bench.Target{Name: name, Dir: dir, Cold: cold}
+}
+
+func isTerminal(f *os.File) bool {
+	st, err := f.Stat()
+	return err == nil && st.Mode()&os.ModeCharDevice != 0
+}
