@@ -67,6 +67,10 @@ func Open(cfg Config) (*DB, error) {
 		db.closeEngine()
 		return nil, fmt.Errorf("open %s: %w", db.store, err)
 	}
+	if err := unmarkClean(path); err != nil {
+		db.closeEngine()
+		return nil, fmt.Errorf("open %s: %w", db.store, err)
+	}
 	db.space.init(path, cfg.Reserve, db.memtableBytes)
 	db.syncer.init(db.syncLog)
 	db.reclaim.init(db)
@@ -83,6 +87,9 @@ func Open(cfg Config) (*DB, error) {
 
 func (db *DB) openEngine() error {
 	if err := checkFamilies(db.cfg.Path); err != nil {
+		return err
+	}
+	if err := db.checkFiles(); err != nil {
 		return err
 	}
 	db.cache = grocksdb.NewLRUCache(uint64(db.cfg.BlockCacheSize))
@@ -128,6 +135,9 @@ func (db *DB) Close() error {
 		db.blobs.batches.close()
 		db.names.batches.close()
 		db.closeEngine()
+		if merr := markClean(db.cfg.Path); err == nil && merr != nil {
+			db.log.Warn("cannot note that the database was closed", "err", merr)
+		}
 	})
 	return err
 }

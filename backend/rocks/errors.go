@@ -84,7 +84,7 @@ func classify(err error) error {
 	return e
 }
 
-var fileInMessage = regexp.MustCompile(`[^\s:,()]*(?:\d{6,}\.(?:sst|blob|log)|MANIFEST-\d{6,}|CURRENT|IDENTITY)`)
+var fileInMessage = regexp.MustCompile(`\d{6,}\.(?:sst|blob|log)|MANIFEST-\d{6,}|CURRENT`)
 
 // damagedFile names the file that an error is about, or "".
 func damagedFile(err error) string {

@@ -24,8 +24,8 @@ const (
 	minBlobSize = 4 << 10
 	// blobFileSize is the grain in which space of deleted data comes back.
 	blobFileSize = 64 << 20
-	// maxWAL bounds the log, and so the time that the next Open needs to replay it.
-	maxWAL = 512 << 20
+	// maxWAL bounds the log, and so the time that the next Open needs to replay it, and what it takes on disk.
+	maxWAL = 256 << 20
 )
 
 // dbOptions are those of the database as a whole.

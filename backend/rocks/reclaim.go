@@ -62,9 +62,26 @@ func (r *reclaimer) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-t.C:
-			if rng, ok := r.due(); ok {
+			rng, due := r.due()
+			if r.db.space.wasShort() || due && r.db.space.low() {
+				r.flushAll()
+			}
+			if due {
 				r.compact(rng)
 			}
+		}
+	}
+}
+
+// flushAll lets the log go, which the last memtable that has something in it keeps.
+func (r *reclaimer) flushAll() {
+	if r.db.enter() != nil {
+		return
+	}
+	defer r.db.leave()
+	for cf := range cfCount {
+		if err := r.db.flush(cf); err != nil {
+			r.db.log.Warn("cannot flush to give back space", "family", cfNamesOf[cf], "err", err)
 		}
 	}
 }

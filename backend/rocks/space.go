@@ -12,6 +12,7 @@ import (
 const (
 	spaceMaxAge     = 200 * time.Millisecond // of a look at the file system
 	maxReserve      = 256 << 20
+	lowSpace        = 64 << 20 // beyond the reserve
 	defaultFraction = 32
 )
 
@@ -23,6 +24,7 @@ type space struct {
 	buffered func() int64 // bytes that will be written once more
 
 	left    atomic.Int64 // what may still be written; counted down between two looks
+	refused atomic.Bool
 	expires atomic.Int64 // when the last look is too old, in Unix nanoseconds
 	mu      sync.Mutex
 }
@@ -53,14 +55,18 @@ func (s *space) grow(n int64) error {
 	s.left.Store(left - n)
 	s.expires.Store(time.Now().Add(spaceMaxAge).UnixNano())
 	if left < n {
+		s.refused.Store(true)
 		return &engineError{kindNoSpace, fmt.Sprintf("%d of %d bytes are free, of which %d are kept for deletions "+
 			"and %d for data not yet written out", free, total, s.reserve, s.buffered())}
 	}
 	return nil
 }
 
-// low reports whether the reserve was touched when last looked at.
-func (s *space) low() bool { return s.left.Load() < 0 }
+// low reports whether little more than the reserve was left when last looked at.
+func (s *space) low() bool { return s.left.Load() < max(s.reserve, lowSpace) }
+
+// wasShort reports whether something was refused since the last call.
+func (s *space) wasShort() bool { return s.refused.Swap(false) }
 
 func statfs(path string) (total, free int64, err error) {
 	var st unix.Statfs_t
