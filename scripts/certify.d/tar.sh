@@ -1,0 +1,27 @@
+version() { tar --version | head -n 1 | awk '{print $4}'; }
+about() { echo 'archive and extraction with `--xattrs --sparse`; `tar --compare`; attributes, owners, modes and times equal the source'; }
+
+listing() {
+  (
+    cd "$1"
+    find . ! -type d -printf '%p %m %U %G %n %T@ %s %l\n' | LC_ALL=C sort
+    find . -type d -printf '%p %m %U %G %T@\n' | LC_ALL=C sort
+    getfattr -Rhd --absolute-names -m - . | LC_ALL=C sort
+  )
+}
+
+write() {
+  sample "$KEEP/source"
+  tar -C "$KEEP/source" --xattrs --xattrs-include='*' --sparse -cf archive.tar .
+  mkdir out
+  tar -C out --xattrs --xattrs-include='*' --same-owner -xpf archive.tar
+}
+
+verify() {
+  tar -C out --compare --xattrs -f archive.tar
+  listing "$KEEP/source" >"$KEEP/want"
+  listing out >"$KEEP/got"
+  diff "$KEEP/want" "$KEEP/got"
+}
+
+corrupt() { flip out/text/net/http/server.go; }
