@@ -92,9 +92,14 @@ func descriptorCalls() map[string]*call {
 }
 
 // lseek leaves the position alone when it asks for data or a hole: two right answers may differ,
-// and the sequence has to go on from one position.
+// and the sequence has to go on from one position. Offsets in a directory are the filesystem's
+// own: only those that SEEK_SET is given are used there.
 func lseek(s *side, op Op) Outcome {
 	fd := s.fds[op.Slot]
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR && op.Flags != unix.SEEK_SET {
+		return Outcome{}
+	}
 	if op.Flags != unix.SEEK_DATA && op.Flags != unix.SEEK_HOLE {
 		return count64(unix.Seek(fd, op.Off, op.Flags))
 	}

@@ -2,6 +2,7 @@ package differential
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"hash"
 	"path/filepath"
@@ -192,7 +193,7 @@ func hashPages(fd int, from, to int64, h hash.Hash) error {
 		for off := 0; off < n; off += 4096 {
 			page := buf[off:min(off+4096, n)]
 			if !zero(page) {
-				fmt.Fprintf(h, "%d:", from+int64(off))
+				_, _ = h.Write(binary.BigEndian.AppendUint64(nil, uint64(from+int64(off))))
 				_, _ = h.Write(page)
 			}
 		}
