@@ -110,7 +110,9 @@ func (s *Store) NewUpload(ctx context.Context, key blob.Key, attr blob.Attribute
 }
 
 // Stat forwards.
-func (s *Store) Stat(ctx context.Context, key blob.Key) (blob.Info, error) { return s.inner.Stat(ctx, key) }
+func (s *Store) Stat(ctx context.Context, key blob.Key) (blob.Info, error) {
+	return s.inner.Stat(ctx, key)
+}
 
 // Delete forwards, and the blob's pages count no more.
 func (s *Store) Delete(ctx context.Context, key blob.Key) error {

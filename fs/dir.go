@@ -28,7 +28,9 @@ func (f *FS) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse
 func (f *FS) ReleaseDir(in *fuse.ReleaseIn) { f.Release(nil, in) }
 
 // FsyncDir answers fsync(2) of a directory.
-func (f *FS) FsyncDir(cancel <-chan struct{}, in *fuse.FsyncIn) fuse.Status { return f.Fsync(cancel, in) }
+func (f *FS) FsyncDir(cancel <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
+	return f.Fsync(cancel, in)
+}
 
 // ReadDir lists names.
 func (f *FS) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {

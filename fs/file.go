@@ -124,7 +124,7 @@ func (f *FS) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
 func (f *FS) Fallocate(_ <-chan struct{}, in *fuse.FallocateIn) fuse.Status {
 	h, err := f.open.get(in.Fh)
 	if err == nil {
-		err = h.Allocate(background(), in.Mode, in.Offset, in.Length)
+		err = h.Allocate(background(), in.Mode, in.Offset, in.Length, losesPrivileges(&in.InHeader))
 	}
 	return f.status("fallocate", in.NodeId, err)
 }
@@ -165,9 +165,13 @@ func (f *FS) CopyFileRange(_ <-chan struct{}, in *fuse.CopyFileRangeIn) (uint32,
 	if err != nil {
 		return 0, f.status("copy_file_range", in.NodeIdOut, err)
 	}
-	n, err := dst.CopyRange(background(), src, in.OffIn, in.OffOut, min(in.Len, maxCopy))
+	n, err := dst.CopyRange(background(), src, in.OffIn, in.OffOut, min(in.Len, maxCopy), losesPrivileges(&in.InHeader))
 	return uint32(n), f.status("copy_file_range", in.NodeIdOut, err)
 }
+
+// losesPrivileges reports whether changes by the caller clear setuid and setgid bits. The kernel says so with a write and
+// leaves it out here; that root is who may keep them is what it means without user namespaces.
+func losesPrivileges(in *fuse.InHeader) bool { return in.Uid != 0 }
 
 // maxCopy is the most that one copy_file_range copies: its answer has 32 bits.
 const maxCopy = 1 << 30

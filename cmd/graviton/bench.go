@@ -1,8 +1,8 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"strings"
@@ -81,20 +81,18 @@ func benchAction(c *cli.Context) error {
 
 func benchReport(c *cli.Context, samples []bench.Sample, targets []bench.Target) error {
 	lines := bench.Summarize(samples, targets)
-	var table io.Writer = c.App.Writer
+	table := c.App.Writer
 	if name := c.String("json"); name != "" {
-		out := c.App.Writer
-		if name != "-" {
-			f, err := os.Create(name)
-			if err != nil {
+		var out bytes.Buffer
+		if err := printJSON(&out, map[string]any{"summary": lines, "samples": samples}); err != nil {
+			return err
+		}
+		if name == "-" {
+			table = os.Stderr
+			if _, err := out.WriteTo(c.App.Writer); err != nil {
 				return err
 			}
-			defer f.Close()
-			out = f
-		} else {
-			table = os.Stderr
-		}
-		if err := printJSON(out, map[string]any{"summary": lines, "samples": samples}); err != nil {
+		} else if err := os.WriteFile(name, out.Bytes(), 0o644); err != nil {
 			return err
 		}
 	}

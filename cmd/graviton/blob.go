@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
-	"io"
 	"os"
 	"text/tabwriter"
 	"time"
@@ -121,7 +120,7 @@ func blobGet(c *cli.Context) (err error) {
 	if c.Int64("offset") < 0 {
 		return usagef("--offset must not be negative")
 	}
-	var out io.Writer = c.App.Writer
+	out := c.App.Writer
 	if name := c.Args().Get(1); name != "" && name != "-" {
 		f, err := os.Create(name)
 		if err != nil {

@@ -28,7 +28,7 @@ func statusCommand() *cli.Command {
 					return err
 				}
 				select {
-				case <-c.Context.Done():
+				case <-c.Done():
 					return nil
 				case <-time.After(time.Second):
 				}

@@ -9,19 +9,30 @@ import (
 
 // GetAttr describes an inode, with what is written and not yet committed.
 func (v *Volume) GetAttr(ctx context.Context, ino namespace.Ino) (*namespace.Inode, error) {
-	rec, err := v.inode(ctx, ino)
-	if isNotFound(err) {
-		if rec = v.ghosts.get(ino); rec != nil {
+	n := v.nodes.get(v, ino)
+	defer v.nodes.put(n)
+	for try := 0; ; try++ {
+		commits := n.committed()
+		rec, err := v.inode(ctx, ino)
+		if isNotFound(err) {
+			if rec = v.ghosts.get(ino); rec != nil {
+				return rec, nil
+			}
+			return nil, ErrStale
+		}
+		if err != nil {
+			return nil, err
+		}
+		v.overlayAttr(rec)
+		// What a commit took out of memory in between is in neither.
+		if n.committed() == commits || try == attrTries {
 			return rec, nil
 		}
-		return nil, ErrStale
 	}
-	if err != nil {
-		return nil, err
-	}
-	v.overlayAttr(rec)
-	return rec, nil
 }
+
+// attrTries is how often the attributes of a file that is committed all the time are read again.
+const attrTries = 8
 
 func (v *Volume) inode(ctx context.Context, ino namespace.Ino) (*namespace.Inode, error) {
 	var rec *namespace.Inode
@@ -77,12 +88,6 @@ func (v *Volume) SetAttr(ctx context.Context, ino namespace.Ino, set SetAttr) (*
 	if set.Atime != nil {
 		v.atimes.forget(ino)
 	}
-	n.mu.Lock()
-	n.hasSuid = rec.Mode&(ModeSetuid|ModeSetgid) != 0
-	if set.UID != nil || set.GID != nil || set.Size != nil {
-		n.hasCaps = false
-	}
-	n.mu.Unlock()
 	v.overlayAttr(rec)
 	return rec, nil
 }

@@ -3,6 +3,7 @@ package volume
 import (
 	"bytes"
 	"context"
+	"errors"
 
 	"github.com/graviton-fs/graviton/backend/blob"
 	"github.com/graviton-fs/graviton/backend/namespace"
@@ -14,15 +15,16 @@ type change func(e *extentEdit) error
 
 // batch is the written data that one commit takes, and where it goes.
 type batch struct {
-	gen     uint64
-	stream  *stream // the upload that has some of it, or nil
-	empty   *stream // an upload of which nothing is left in the file
-	parts   []part  // what the upload still gets
-	pieces  []piece // what the extents describe, by offset; a copy
-	mtime   namespace.Time
-	loose   uint64 // bytes that no upload had
-	key     blob.Key
-	size    uint64 // the blob's
+	gen    uint64
+	stream *stream // the upload that has some of it, or nil
+	empty  *stream // an upload of which nothing is left in the file
+	parts  []part  // what the upload still gets
+	pieces []piece // what the extents describe, by offset; a copy
+	mtime  namespace.Time
+	loose  uint64 // bytes that no upload had
+	key    blob.Key
+	size   uint64 // the blob's
+	cut    uint64 // bytes that chg cuts off, which are gone
 }
 
 // commit stores the file's written data and commits its extents, with chg, in one transaction: data first. On an error
@@ -30,25 +32,31 @@ type batch struct {
 func (n *node) commit(ctx context.Context, chg change) error {
 	n.flushing.Lock()
 	defer n.flushing.Unlock()
-	return n.commitLocked(ctx, chg)
+	return n.commitLocked(ctx, MaxFile, chg)
 }
 
-// commitLocked is commit for a caller that holds flushing.
-func (n *node) commitLocked(ctx context.Context, chg change) error {
+// commitLocked is commit for a caller that holds flushing. Written data from keep on is not stored, since chg cuts it
+// off.
+func (n *node) commitLocked(ctx context.Context, keep uint64, chg change) error {
 	n.mu.Lock()
 	if n.dirty.bytes == 0 && n.mtime.IsZero() && chg == nil {
 		n.mu.Unlock()
 		return nil
 	}
+	bytes, mem := n.dirty.bytes, n.dirty.mem
+	n.dirty.cut(keep, MaxFile)
+	cut, freed := bytes-n.dirty.bytes, mem-n.dirty.mem
 	b := n.takeBatch()
 	n.mu.Unlock()
+	n.v.dirty.release(freed)
+	b.cut = cut
 	// From here on there are side effects: an interrupted caller doesn't stop them half way.
 	ctx = context.WithoutCancel(ctx)
 	extents, err := n.storeBatch(ctx, b)
-	var size uint64
+	var rec *namespace.Inode
 	var refused error
 	if err == nil {
-		size, err = n.commitExtents(ctx, b, extents, func(e *extentEdit) error {
+		rec, err = n.commitExtents(ctx, b, extents, func(e *extentEdit) error {
 			refused = nil
 			if chg != nil {
 				refused = chg(e)
@@ -57,9 +65,12 @@ func (n *node) commitLocked(ctx context.Context, chg change) error {
 		})
 	}
 	if refused != nil {
-		size, err = n.commitExtents(ctx, b, extents, nil)
+		rec, err = n.commitExtents(ctx, b, extents, nil)
 	}
-	n.endBatch(b, size, err)
+	if errors.Is(err, ErrStale) || isNoSpace(err) {
+		n.dropBlob(ctx, b, extents)
+	}
+	n.endBatch(b, rec, err)
 	if err == nil {
 		err = refused
 	}
@@ -70,7 +81,7 @@ func (n *node) commitLocked(ctx context.Context, chg change) error {
 func (n *node) takeBatch() *batch {
 	b := &batch{gen: n.gen, stream: n.stream, mtime: n.mtime}
 	n.gen++
-	n.stream, n.mtime = nil, namespace.Time{}
+	n.stream = nil
 	s := b.stream
 	if s == nil {
 		s = new(stream)
@@ -98,7 +109,7 @@ func (n *node) takeBatch() *batch {
 // storeBatch puts the batch's data where they belong and returns the extents that describe them.
 func (n *node) storeBatch(ctx context.Context, b *batch) ([]*namespace.Extent, error) {
 	if b.empty != nil {
-		b.empty.drop(ctx)
+		n.dropStream(ctx, b.empty)
 	}
 	switch {
 	case b.stream != nil:
@@ -106,7 +117,7 @@ func (n *node) storeBatch(ctx context.Context, b *batch) ([]*namespace.Extent, e
 			n.sendPart(ctx, b.stream, job)
 		}
 		if err := b.stream.finish(ctx); err != nil {
-			b.stream.drop(ctx)
+			n.dropStream(ctx, b.stream)
 			return nil, err
 		}
 	case b.loose > uint64(n.v.cfg.InlineMax):
@@ -169,17 +180,19 @@ func (b *batch) inlineExtents(ino namespace.Ino) []*namespace.Extent {
 	return list
 }
 
-// commitExtents runs the transaction and returns the inode's size after it.
-func (n *node) commitExtents(ctx context.Context, b *batch, list []*namespace.Extent, chg change) (uint64, error) {
+// commitExtents runs the transaction and returns the inode as it is after it.
+func (n *node) commitExtents(ctx context.Context, b *batch, list []*namespace.Extent, chg change) (
+	*namespace.Inode, error,
+) {
 	want := namespace.Want{Inodes: []namespace.InodeWant{{Ino: n.ino, Lock: namespace.Exclusive}}}
 	if len(list) > 0 {
 		want.Extents = []namespace.RangeWant{{Ino: n.ino, From: list[0].Off, To: list[len(list)-1].End()}}
 	} else {
 		want.Reclaims = true
 	}
-	var size uint64
-	err := n.v.update(ctx, want, func(tx namespace.Tx) error {
-		rec, err := namespace.Get[*namespace.Inode](tx, namespace.InodeKey{Ino: n.ino})
+	var rec *namespace.Inode
+	err := n.v.update(ctx, want, func(tx namespace.Tx) (err error) {
+		rec, err = namespace.Get[*namespace.Inode](tx, namespace.InodeKey{Ino: n.ino})
 		if err != nil {
 			return staleIfMissing(err)
 		}
@@ -201,30 +214,46 @@ func (n *node) commitExtents(ctx context.Context, b *batch, list []*namespace.Ex
 			}
 		}
 		edit.finish()
-		size = rec.Size
 		return nil
 	})
-	return size, err
+	return rec, err
 }
 
 // endBatch takes the batch's data out of memory, since the committed extents have them now or they are lost.
-func (n *node) endBatch(b *batch, size uint64, err error) {
+func (n *node) endBatch(b *batch, rec *namespace.Inode, err error) {
 	n.mu.Lock()
 	mem := n.dirty.mem
 	n.dirty.drop(b.gen)
 	mem -= n.dirty.mem
-	if err != nil && len(b.pieces) > 0 {
+	n.commits++
+	n.v.commits.Add(1)
+	if n.mtime == b.mtime { // else a write came in since
+		n.mtime = namespace.Time{}
+	}
+	lost := err != nil && (len(b.pieces) > 0 || b.cut > 0)
+	if lost {
 		n.errs.set(err)
 		n.loaded = false // the size is the committed one again; read when next needed
 	}
-	if err == nil && n.dirty.bytes == 0 && n.loaded {
-		n.size = max(n.size, size)
+	if err == nil && n.loaded {
+		n.size = max(n.size, rec.Size)
+		n.hasSuid = privileged(rec.Mode)
 	}
 	n.mu.Unlock()
 	n.v.dirty.release(mem)
-	if err != nil && len(b.pieces) > 0 {
+	if err != nil {
 		n.v.leftover.Store(true)
+	}
+	if lost {
 		n.v.faults.record(n.v, n.ino, "commit written data", err)
+	}
+}
+
+// dropBlob deletes a batch's blob, which no transaction will name: on a full disk it would be in the way until the next
+// mount finds it.
+func (n *node) dropBlob(ctx context.Context, b *batch, list []*namespace.Extent) {
+	if b.key != "" && len(list) > 0 {
+		_ = n.v.blobs.Delete(ctx, b.key) // the session is marked as leaving something behind
 	}
 }
 

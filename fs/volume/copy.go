@@ -10,12 +10,16 @@ import (
 const maxCopyExtents = 1024
 
 // CopyRange makes length bytes from dstOff on the same as those of src from srcOff on, by sharing their blobs, and
-// returns how many it did: fewer where src ends. Ranges of one file must not overlap.
-func (h *Handle) CopyRange(ctx context.Context, src *Handle, srcOff, dstOff, length uint64) (uint64, error) {
+// returns how many it did: fewer where src ends. Ranges of one file must not overlap. killPriv is as
+// in Written.
+func (h *Handle) CopyRange(ctx context.Context, src *Handle, srcOff, dstOff, length uint64, killPriv bool) (uint64, error) {
 	if src.n == h.n && srcOff < dstOff+length && dstOff < srcOff+length {
 		return 0, ErrInvalid
 	}
 	if err := h.n.ensureLoaded(ctx); err != nil {
+		return 0, err
+	}
+	if err := h.n.dropPrivileges(ctx, killPriv); err != nil {
 		return 0, err
 	}
 	list, size, err := src.layout(ctx, srcOff, maxCopyExtents)
@@ -32,7 +36,7 @@ func (h *Handle) CopyRange(ctx context.Context, src *Handle, srcOff, dstOff, len
 	n := h.n
 	n.flushing.Lock()
 	defer n.flushing.Unlock()
-	err = n.commitLocked(ctx, func(e *extentEdit) error {
+	err = n.commitLocked(ctx, MaxFile, func(e *extentEdit) error {
 		if err := e.clear(dstOff, dstOff+length); err != nil {
 			return err
 		}

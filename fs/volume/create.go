@@ -16,18 +16,38 @@ type Node struct {
 
 // Create makes a file of any type but a directory's second name, under a name that must not exist.
 func (v *Volume) Create(ctx context.Context, parent namespace.Ino, name string, what Node) (*namespace.Inode, error) {
-	if err := checkName(name); err != nil {
-		return nil, err
-	}
-	if len(what.Target) > MaxTarget {
-		return nil, ErrNameTooLong
-	}
-	first, err := v.ids.take(ctx, 2)
+	first, err := v.checkNew(ctx, name, what)
 	if err != nil {
 		return nil, err
 	}
+	return v.create(ctx, parent, name, what, first)
+}
+
+// checkNew refuses what can't be made, and returns an inode number and a cookie for what can.
+func (v *Volume) checkNew(ctx context.Context, name string, what Node) (first uint64, err error) {
+	if err := checkName(name); err != nil {
+		return 0, err
+	}
+	if len(what.Target) > MaxTarget {
+		return 0, ErrNameTooLong
+	}
+	return v.takeIDs(ctx, 2)
+}
+
+// takeIDs returns the first of n new numbers.
+func (v *Volume) takeIDs(ctx context.Context, n uint64) (uint64, error) {
+	if v.cfg.ReadOnly {
+		return 0, ErrReadOnly
+	}
+	return v.ids.take(ctx, n)
+}
+
+// create is Create with the new inode's number, and the cookie behind it.
+func (v *Volume) create(ctx context.Context, parent namespace.Ino, name string, what Node, first uint64) (
+	*namespace.Inode, error,
+) {
 	var rec *namespace.Inode
-	err = v.update(ctx, entryWant(parent, name), func(tx namespace.Tx) error {
+	err := v.update(ctx, entryWant(parent, name), func(tx namespace.Tx) error {
 		dir, err := v.freeName(tx, parent, name)
 		if err != nil {
 			return err
@@ -57,22 +77,29 @@ func (v *Volume) Create(ctx context.Context, parent namespace.Ino, name string, 
 func (v *Volume) CreateOpen(ctx context.Context, parent namespace.Ino, name string, what Node, flags OpenFlags) (
 	*namespace.Inode, *Handle, error,
 ) {
-	rec, err := v.Create(ctx, parent, name, what)
+	first, err := v.checkNew(ctx, name, what)
 	if err != nil {
 		return nil, nil, err
 	}
-	h, err := v.openNew(rec, flags)
-	return rec, h, err
+	// It is open before it can be seen, so that whoever removes it at once leaves it to the handle.
+	h := v.openNew(namespace.Ino(first), what.Mode, flags, false)
+	rec, err := v.create(ctx, parent, name, what, first)
+	if err != nil {
+		h.close()
+		return nil, nil, err
+	}
+	return rec, h, nil
 }
 
 // Tmpfile makes and opens a file without a name, which vanishes with its last handle unless Link gives it one.
 func (v *Volume) Tmpfile(ctx context.Context, parent namespace.Ino, what Node, flags OpenFlags) (
 	*namespace.Inode, *Handle, error,
 ) {
-	first, err := v.ids.take(ctx, 1)
+	first, err := v.takeIDs(ctx, 1)
 	if err != nil {
 		return nil, nil, err
 	}
+	h := v.openNew(namespace.Ino(first), what.Mode, flags, true)
 	var rec *namespace.Inode
 	want := namespace.Want{Inodes: []namespace.InodeWant{{Ino: parent}}}
 	err = v.update(ctx, want, func(tx namespace.Tx) error {
@@ -88,31 +115,23 @@ func (v *Volume) Tmpfile(ctx context.Context, parent namespace.Ino, what Node, f
 		return nil
 	})
 	if err != nil {
+		h.close()
 		return nil, nil, err
 	}
 	c := *rec
-	h, err := v.openNew(&c, flags)
-	if err == nil {
-		h.n.life.Lock()
-		h.n.orphan = true
-		h.n.life.Unlock()
-	}
-	return &c, h, err
+	return &c, h, nil
 }
 
-// openNew opens an inode that was just made, of which all is known.
-func (v *Volume) openNew(rec *namespace.Inode, flags OpenFlags) (*Handle, error) {
-	n := v.nodes.get(v, rec.Ino)
+// openNew opens an inode that is about to be made, of which all is known.
+func (v *Volume) openNew(ino namespace.Ino, mode uint32, flags OpenFlags, orphan bool) *Handle {
+	n := v.nodes.get(v, ino)
 	n.mu.Lock()
-	if !n.loaded {
-		n.loaded, n.size, n.hasSuid = true, 0, rec.Mode&(ModeSetuid|ModeSetgid) != 0
-	}
+	n.loaded, n.hasSuid = true, privileged(mode)
 	n.mu.Unlock()
-	h, err := n.open(flags)
-	if err != nil {
-		v.nodes.put(n)
-	}
-	return h, err
+	n.life.Lock()
+	defer n.life.Unlock()
+	n.orphan = orphan
+	return n.newHandle(flags)
 }
 
 // Link gives an inode another name. A directory has only one.
@@ -120,12 +139,13 @@ func (v *Volume) Link(ctx context.Context, ino, parent namespace.Ino, name strin
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
-	cookie, err := v.ids.take(ctx, 1)
+	cookie, err := v.takeIDs(ctx, 1)
 	if err != nil {
 		return nil, err
 	}
 	n := v.nodes.get(v, ino)
 	defer v.nodes.put(n)
+	alive := false // the node's life is held: whether it has a name is decided here
 	var rec *namespace.Inode
 	want := entryWant(parent, name)
 	want.Inodes = append(want.Inodes, namespace.InodeWant{Ino: ino, Lock: namespace.Exclusive})
@@ -145,6 +165,10 @@ func (v *Volume) Link(ctx context.Context, ino, parent namespace.Ino, name strin
 			return ErrTooManyLink
 		}
 		if rec.Nlink == 0 { // made by Tmpfile
+			if !alive {
+				n.life.Lock()
+				alive = true
+			}
 			tx.Delete(namespace.OrphanKey{Ino: ino})
 			rec.Parent = parent
 		}
@@ -156,12 +180,13 @@ func (v *Volume) Link(ctx context.Context, ino, parent namespace.Ino, name strin
 		tx.Apply(namespace.InodeKey{Ino: parent}, namespace.Delta{Mtime: now, Ctime: now})
 		return nil
 	})
+	if alive {
+		n.orphan = n.orphan && err != nil
+		n.life.Unlock()
+	}
 	if err != nil {
 		return nil, err
 	}
-	n.life.Lock()
-	n.orphan = false
-	n.life.Unlock()
 	c := *rec
 	v.overlayAttr(&c)
 	return &c, nil
@@ -186,6 +211,9 @@ func directory(tx namespace.Tx, ino namespace.Ino) (*namespace.Inode, error) {
 	}
 	if dir.Mode&ModeType != ModeDir {
 		return nil, ErrNotDir
+	}
+	if dir.Nlink == 0 {
+		return nil, ErrNotFound // removed, and still open somewhere
 	}
 	return dir, nil
 }

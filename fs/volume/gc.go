@@ -110,7 +110,7 @@ func (v *Volume) collectLost(ctx context.Context, grace time.Duration, sum *Coll
 	if err != nil {
 		return err
 	}
-	unknown, err := v.dropUnknown(ctx, nil, namespace.At(v.now().Time().Add(-grace)))
+	unknown, err := v.dropUnknown(ctx, nil, time.Now().Add(-grace))
 	sum.Unknown += unknown
 	return err
 }
@@ -138,14 +138,14 @@ func (v *Volume) dropUploads(ctx context.Context, prefix []byte) (int, error) {
 }
 
 // dropUnknown deletes the blobs below a prefix that no record names, that aren't this session's and that were stored
-// before a time.
-func (v *Volume) dropUnknown(ctx context.Context, prefix []byte, before namespace.Time) (int, error) {
+// before a time of the store's clock, if that isn't zero.
+func (v *Volume) dropUnknown(ctx context.Context, prefix []byte, before time.Time) (int, error) {
 	dropped := 0
 	for info, err := range v.blobs.List(ctx, prefix) {
 		if err != nil {
 			return dropped, err
 		}
-		if info.Key.Session() == v.session || before.Before(namespace.At(info.Created)) {
+		if info.Key.Session() == v.session || !before.IsZero() && before.Before(info.Created) {
 			continue
 		}
 		_, err := v.blobRecord(ctx, info.Key)

@@ -48,13 +48,18 @@ func (n *node) open(flags OpenFlags) (*Handle, error) {
 	if n.gone {
 		return nil, ErrStale
 	}
+	return n.newHandle(flags), nil
+}
+
+// newHandle counts a handle of a node that the caller holds, with its life.
+func (n *node) newHandle(flags OpenFlags) *Handle {
 	n.handles++
 	if flags.Write {
 		n.writers++
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return &Handle{n: n, flags: flags, seen: n.errs.n}, nil
+	return &Handle{n: n, flags: flags, seen: n.errs.n}
 }
 
 // Flush commits what was written to the file if the handle may write: it then survives a kill of the daemon. It reports
@@ -76,8 +81,8 @@ func (h *Handle) commit(ctx context.Context, data bool) error {
 	return err
 }
 
-// Sync commits the file's data and makes the file and every operation before it durable. This is what fsync(2) does, on directories
-// too.
+// Sync commits the file's data and makes the file and every operation before it durable. This is what fsync(2) does, on
+// directories too.
 func (h *Handle) Sync(ctx context.Context) error {
 	if err := h.commit(ctx, true); err != nil {
 		return err
@@ -91,21 +96,27 @@ func (h *Handle) Sync(ctx context.Context) error {
 // Release ends the handle. Data that was written and never flushed is committed; an inode that lost its last name is
 // removed with its last handle.
 func (h *Handle) Release(ctx context.Context) {
-	n := h.n
 	if h.flags.Write {
-		n.flushFor(ctx)
+		h.n.flushFor(ctx)
 	}
+	v, ino := h.n.v, h.n.ino
+	if h.close() {
+		v.queueReap(ino)
+	}
+}
+
+// close takes the handle from its node and reports whether the inode has nothing more to stay for.
+func (h *Handle) close() (reap bool) {
+	n := h.n
 	n.life.Lock()
 	n.handles--
 	if h.flags.Write {
 		n.writers--
 	}
-	reap := n.handles == 0 && n.orphan && !n.gone
+	reap = n.handles == 0 && n.orphan && !n.gone
 	n.life.Unlock()
 	n.v.nodes.put(n)
-	if reap {
-		n.v.queueReap(n.ino)
-	}
+	return reap
 }
 
 // OpenForWrite reports whether any handle may write to the inode.

@@ -22,6 +22,11 @@ const (
 // xattrCaps holds a file's capabilities; see capabilities(7).
 const xattrCaps = "security.capability"
 
+// privileged reports bits that clearPrivileges takes.
+func privileged(mode uint32) bool {
+	return mode&ModeSetuid != 0 || mode&ModeSetgid != 0 && mode&unix.S_IXGRP != 0
+}
+
 // clearPrivileges does what a change of content or owner does to a program's privileges: file capabilities go, and with
 // suid also the setuid bit, and the setgid bit of what is group-executable.
 func clearPrivileges(tx namespace.Tx, rec *namespace.Inode, suid bool) {

@@ -35,6 +35,7 @@ type node struct {
 	mtime   namespace.Time
 	dirty   overlay
 	gen     uint64
+	commits uint64 // ended so far
 	stream  *stream
 	touched time.Time
 	errs    errseq
@@ -124,15 +125,12 @@ func (n *node) load(ctx context.Context) error {
 		return err
 	}
 	n.mu.Lock()
-	n.loaded, n.size, n.hasCaps, n.hasSuid = true, rec.Size, caps, rec.Mode&(ModeSetuid|ModeSetgid) != 0
+	n.loaded = true
+	n.size = max(rec.Size, n.dirty.end()) // writers don't wait for this
+	n.hasCaps = n.hasCaps || caps         // one may have been set since the look
+	n.hasSuid = privileged(rec.Mode)
 	n.mu.Unlock()
 	return nil
-}
-
-func (n *node) isOrphan() bool {
-	n.life.Lock()
-	defer n.life.Unlock()
-	return n.orphan && !n.gone
 }
 
 // overlayAttr replaces in rec what this daemon knows better than the namespace: the size and time of written data that
@@ -140,13 +138,25 @@ func (n *node) isOrphan() bool {
 func (n *node) overlayAttr(rec *namespace.Inode) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.loaded && rec.Mode&ModeType == ModeFile {
-		rec.Bytes += n.dirty.bytes
-		rec.Size = n.size
-		if !n.mtime.IsZero() {
-			rec.Mtime, rec.Ctime = n.mtime, n.mtime
-		}
+	if rec.Mode&ModeType != ModeFile {
+		return
 	}
+	rec.Bytes += n.dirty.bytes
+	if n.loaded {
+		rec.Size = n.size
+	} else {
+		rec.Size = max(rec.Size, n.dirty.end())
+	}
+	if !n.mtime.IsZero() {
+		rec.Mtime, rec.Ctime = n.mtime, n.mtime
+	}
+}
+
+// committed counts the commits of the node's data that ended.
+func (n *node) committed() uint64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.commits
 }
 
 // errseq tells each handle once of an error that happened in the background.

@@ -29,6 +29,17 @@ func (v *Volume) reapLoop(ctx context.Context) {
 	}
 }
 
+// reapOwn removes the orphans of this session that nobody has open.
+func (v *Volume) reapOwn(ctx context.Context) error {
+	orphans, err := v.orphans(ctx)
+	for _, o := range orphans {
+		if o.Session == v.session {
+			v.reap(ctx, o.Ino)
+		}
+	}
+	return err
+}
+
 // reap deletes an orphan with all it has, in bounded transactions. It reports whether the orphan is gone; an error is
 // logged, and a later gc tries again.
 func (v *Volume) reap(ctx context.Context, ino namespace.Ino) bool {

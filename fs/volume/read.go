@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -52,26 +53,34 @@ func (h *Handle) Read(ctx context.Context, p []byte, off uint64) (int, error) {
 // So a missing blob is looked up again, and is an error only if the extents still name it.
 func (n *node) readCommitted(ctx context.Context, p []byte, off uint64, gaps []span) error {
 	for _, g := range gaps {
-		var missing blob.Key
+		var missing error
 		for {
 			list, err := n.v.extents(ctx, n.ino, g.off, g.end)
 			if err != nil {
 				return err
 			}
-			lost, err := n.v.fill(ctx, p[g.off-off:g.end-off], g.off, list)
-			if err == nil {
+			if missing != nil && names(list, missing) {
+				return fmt.Errorf("a blob of inode %d is missing: %w", n.ino, missing)
+			}
+			if err = n.v.fill(ctx, p[g.off-off:g.end-off], g.off, list); err == nil {
 				break
 			}
 			if !errors.Is(err, blob.ErrNotFound) {
 				return err
 			}
-			if lost == missing {
-				return fmt.Errorf("a blob of inode %d is missing: %w", n.ino, err)
-			}
-			missing = lost
+			missing = err
 		}
 	}
 	return nil
+}
+
+// names reports whether an extent is in the blob that an error is about.
+func names(list []*namespace.Extent, err error) bool {
+	var lost *blob.Error
+	if !errors.As(err, &lost) {
+		return true
+	}
+	return slices.ContainsFunc(list, func(x *namespace.Extent) bool { return x.Blob == lost.Key })
 }
 
 // extents returns the committed extents that touch the bytes from lo up to hi.
@@ -94,9 +103,8 @@ func (v *Volume) extents(ctx context.Context, ino namespace.Ino, lo, hi uint64) 
 	return list, err
 }
 
-// fill makes p, which begins at off, from the extents; what none covers is zero. On an error it returns the key of the
-// blob that could not be read.
-func (v *Volume) fill(ctx context.Context, p []byte, off uint64, list []*namespace.Extent) (blob.Key, error) {
+// fill makes p, which begins at off, from the extents; what none covers is zero.
+func (v *Volume) fill(ctx context.Context, p []byte, off uint64, list []*namespace.Extent) error {
 	pos, end := off, off+uint64(len(p))
 	type fetch struct {
 		x    *namespace.Extent
@@ -124,24 +132,14 @@ func (v *Volume) fill(ctx context.Context, p []byte, off uint64, list []*namespa
 		return err
 	}
 	if len(fetches) == 1 {
-		return fetches[0].x.Blob, get(ctx, fetches[0])
+		return get(ctx, fetches[0])
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(readParallel)
-	lost := make(chan blob.Key, len(fetches))
 	for _, f := range fetches {
-		group.Go(func() error {
-			err := get(ctx, f)
-			if err != nil {
-				lost <- f.x.Blob
-			}
-			return err
-		})
+		group.Go(func() error { return get(ctx, f) })
 	}
-	if err := group.Wait(); err != nil {
-		return <-lost, err
-	}
-	return "", nil
+	return group.Wait()
 }
 
 // Extents returns all committed extents of an inode, for a person to look at.

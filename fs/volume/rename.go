@@ -40,7 +40,7 @@ func (v *Volume) Rename(ctx context.Context, from namespace.Ino, oldName string,
 	if err := checkName(newName); err != nil {
 		return err
 	}
-	cookie, err := v.ids.take(ctx, 2)
+	cookie, err := v.takeIDs(ctx, 2)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/graviton-fs/graviton/backend/blob"
 	"github.com/graviton-fs/graviton/backend/namespace"
@@ -89,7 +90,7 @@ func (v *Volume) buryDead(ctx context.Context, dead []uint64) error {
 		if _, err := v.dropUploads(ctx, blob.SessionPrefix(id)); err != nil {
 			return err
 		}
-		if _, err := v.dropUnknown(ctx, blob.SessionPrefix(id), v.now()); err != nil {
+		if _, err := v.dropUnknown(ctx, blob.SessionPrefix(id), time.Time{}); err != nil {
 			return err
 		}
 		err := v.update(ctx, namespace.Want{Reclaims: true}, func(tx namespace.Tx) error {

@@ -72,12 +72,15 @@ func (n *node) startStream(ctx context.Context) *stream {
 	}
 	s := &stream{key: key, up: up, partSize: uint64(up.PartSize()), slots: make(chan struct{}, streamParts)}
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.stream != nil { // another writer was first
-		go func() { _ = up.Abort(context.WithoutCancel(ctx)) }()
-		return n.stream
+	first := n.stream
+	if first == nil {
+		n.stream = s
 	}
-	n.stream = s
+	n.mu.Unlock()
+	if first != nil { // another writer was faster
+		n.dropStream(context.WithoutCancel(ctx), s)
+		return first
+	}
 	return s
 }
 
@@ -211,8 +214,10 @@ func (s *stream) finish(ctx context.Context) error {
 	return s.up.Complete(ctx, s.parts, int64(s.size))
 }
 
-// drop waits for the parts under way and drops the upload.
-func (s *stream) drop(ctx context.Context) {
+// dropStream waits for the parts under way and drops the upload. Where that fails, the next mount does it.
+func (n *node) dropStream(ctx context.Context, s *stream) {
 	s.pending.Wait()
-	_ = s.up.Abort(ctx)
+	if s.up.Abort(ctx) != nil {
+		n.v.leftover.Store(true)
+	}
 }

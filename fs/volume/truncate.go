@@ -16,14 +16,7 @@ func (n *node) truncate(ctx context.Context, size uint64, chg change) error {
 	if err := n.load(ctx); err != nil {
 		return err
 	}
-	// Data behind the new end needs no storing. It is lost if the transaction fails, as an error then says.
-	n.mu.Lock()
-	mem := n.dirty.mem
-	n.dirty.cut(size, MaxFile)
-	mem -= n.dirty.mem
-	n.mu.Unlock()
-	n.v.dirty.release(mem)
-	err := n.commitLocked(ctx, func(e *extentEdit) error {
+	err := n.commitLocked(ctx, size, func(e *extentEdit) error {
 		if e.rec.Mode&ModeType != ModeFile {
 			return ErrInvalid
 		}
@@ -53,8 +46,8 @@ const (
 )
 
 // Allocate does what fallocate(2) does: it extends the file, or makes a range read as zeros. It reserves no space, since
-// what is written later goes to a new place anyway.
-func (h *Handle) Allocate(ctx context.Context, mode uint32, off, length uint64) error {
+// what is written later goes to a new place anyway. killPriv is as in Written.
+func (h *Handle) Allocate(ctx context.Context, mode uint32, off, length uint64, killPriv bool) error {
 	n := h.n
 	if length == 0 {
 		return ErrInvalid
@@ -75,12 +68,18 @@ func (h *Handle) Allocate(ctx context.Context, mode uint32, off, length uint64) 
 	default:
 		return ErrUnsupported
 	}
+	if err := n.ensureLoaded(ctx); err != nil {
+		return err
+	}
+	if err := n.dropPrivileges(ctx, killPriv); err != nil {
+		return err
+	}
 	n.flushing.Lock()
 	defer n.flushing.Unlock()
 	if err := n.load(ctx); err != nil {
 		return err
 	}
-	err := n.commitLocked(ctx, func(e *extentEdit) error {
+	err := n.commitLocked(ctx, MaxFile, func(e *extentEdit) error {
 		if zero {
 			if err := e.clear(off, end); err != nil {
 				return err

@@ -79,8 +79,9 @@ type Volume struct {
 	dirty   *budget
 	atimes  atimes
 	ghosts  ghosts
-	part    uint64 // size of an upload's part, as far as it matters for when a stream begins
-	window  uint64 // see streamWindow
+	commits atomic.Uint64 // of files' data, ended so far
+	part    uint64        // size of an upload's part, as far as it matters for when a stream begins
+	window  uint64        // see streamWindow
 	faults  faultLog
 
 	// leftover is set when the session may have stored something that no record names.
@@ -148,20 +149,8 @@ func (v *Volume) Close(ctx context.Context) error {
 	if v.cfg.ReadOnly {
 		return err
 	}
-	for _, n := range v.nodes.all() {
-		if n.isOrphan() {
-			v.reap(ctx, n.ino)
-		}
-		v.nodes.put(n)
-	}
-	for {
-		select {
-		case ino := <-v.reapers:
-			v.reap(ctx, ino)
-			continue
-		default:
-		}
-		break
+	if oerr := v.reapOwn(ctx); err == nil {
+		err = oerr
 	}
 	if eerr := v.endSession(ctx); err == nil {
 		err = eerr

@@ -23,6 +23,9 @@ func (h *Handle) Write(ctx context.Context, off uint64, data [][]byte, how Writt
 	if off+size > MaxFile || off+size < off {
 		return ErrTooBig
 	}
+	if size == 0 {
+		return nil
+	}
 	if err := n.ensureLoaded(ctx); err != nil {
 		return err
 	}
@@ -73,6 +76,7 @@ func (n *node) ensureLoaded(ctx context.Context) error {
 func (n *node) dropPrivileges(ctx context.Context, kill bool) error {
 	n.mu.Lock()
 	caps, suid := n.hasCaps, n.hasSuid && kill
+	n.hasCaps = false // before the commit: capabilities that are set after it count
 	n.mu.Unlock()
 	if !caps && !suid {
 		return nil
@@ -83,13 +87,11 @@ func (n *node) dropPrivileges(ctx context.Context, kill bool) error {
 		return nil
 	})
 	if err != nil {
-		return err
+		n.mu.Lock()
+		n.hasCaps = n.hasCaps || caps
+		n.mu.Unlock()
 	}
-	n.mu.Lock()
-	n.hasCaps = false
-	n.hasSuid = n.hasSuid && !suid
-	n.mu.Unlock()
-	return nil
+	return err
 }
 
 // flushLoop commits data that its writers left alone for a while, and makes room when a writer waits for memory.
@@ -111,13 +113,10 @@ func (v *Volume) flushLoop(ctx context.Context) {
 	}
 }
 
-// makeRoom commits the files with the most data in memory until half of the budget is free.
+// makeRoom commits the files with the most data in memory until nobody waits and half of the budget is free. Where
+// nothing is left to commit, what is used was taken by writers that have not added it yet: they call again.
 func (v *Volume) makeRoom(ctx context.Context) {
-	for {
-		used, limit := v.dirty.load()
-		if used <= limit/2 {
-			return
-		}
+	for v.dirty.short() {
 		var most *node
 		var mem uint64
 		all := v.nodes.all()

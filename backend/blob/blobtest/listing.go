@@ -54,7 +54,8 @@ func testList(t *testing.T, s blob.Store) {
 		t.Error("List of everything is not in key order")
 	}
 	n := 0
-	for range s.List(ctx, []byte(base)) {
+	for _, err := range s.List(ctx, []byte(base)) {
+		check(t, err)
 		if n++; n == 3 {
 			break // a caller may stop
 		}

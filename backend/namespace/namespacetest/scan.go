@@ -112,7 +112,8 @@ func testScanFrom(t *testing.T, s namespace.Store) {
 	}
 	view(t, s, func(tx namespace.Tx) error {
 		n := 0
-		for range tx.Scan(namespace.DentryKey{Parent: 30}, 0) {
+		for _, err := range tx.Scan(namespace.DentryKey{Parent: 30}, 0) {
+			check(t, err)
 			if n++; n == 5 {
 				break // a caller may stop
 			}
