@@ -38,6 +38,10 @@ func (f *FS) Statx(_ <-chan struct{}, in *fuse.StatxIn, out *fuse.StatxOut) fuse
 
 func sxTime(t namespace.Time) fuse.SxTime { return fuse.SxTime{Sec: uint64(t.Sec), Nsec: t.Nsec} }
 
+// fieldsSet are the bits of a SETATTR that sets something. One without any is chown(2) with -1 for both: it clears setuid
+// bits all the same, and the kernel sends it for nothing else that matters.
+const fieldsSet = fuse.FATTR_MODE | fuse.FATTR_UID | fuse.FATTR_GID | fuse.FATTR_SIZE | fuse.FATTR_ATIME | fuse.FATTR_MTIME
+
 // SetAttr answers chmod, chown, truncate and utimensat.
 func (f *FS) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) fuse.Status {
 	var set volume.SetAttr
@@ -57,6 +61,9 @@ func (f *FS) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) f
 	set.Atime = timeToSet(in.Valid, fuse.FATTR_ATIME, fuse.FATTR_ATIME_NOW, in.Atime, in.Atimensec)
 	set.Mtime = timeToSet(in.Valid, fuse.FATTR_MTIME, fuse.FATTR_MTIME_NOW, in.Mtime, in.Mtimensec)
 	set.Ctime = timeToSet(in.Valid, fuse.FATTR_CTIME, 0, in.Ctime, in.Ctimensec)
+	if in.Valid&fieldsSet == 0 {
+		set.SameOwner = &in.Uid
+	}
 	rec, err := f.vol.SetAttr(background(), namespace.Ino(in.NodeId), set)
 	if err != nil {
 		return f.status("setattr", in.NodeId, err)

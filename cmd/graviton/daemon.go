@@ -116,7 +116,7 @@ func (d *daemon) banner() string {
 	if d.m.ephemeral {
 		what = "The data is in " + storePath(d.m.cfg) + " and goes with the unmount."
 	}
-	return fmt.Sprintf("Mounted on %s. %s\nUnmount with: graviton unmount %s\n", d.m.dir, what, d.m.dir)
+	return fmt.Sprintf("Mounted on %s. %s\nUnmount with: %s unmount %s\n", d.m.dir, what, os.Args[0], d.m.dir)
 }
 
 // run waits for the end of the mount and closes everything. A signal asks for it; while a program uses the mount, that

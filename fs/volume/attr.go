@@ -60,6 +60,7 @@ type SetAttr struct {
 	Atime, Mtime *namespace.Time
 	Ctime        *namespace.Time // the change's own time; nil means now
 	KillPriv     bool            // with Size: by someone whose writes clear setuid and setgid bits
+	SameOwner    *uint32         // the owner is set to what it was, by this user
 }
 
 // SetAttr changes an inode and returns it. Together with the data that was written to it before, in one transaction.
@@ -100,6 +101,9 @@ func (v *Volume) applySet(tx namespace.Tx, r *namespace.Inode, set SetAttr) {
 		r.GID = *set.GID
 	}
 	if set.UID != nil || set.GID != nil {
+		clearPrivileges(tx, r, true)
+	}
+	if set.SameOwner != nil && (*set.SameOwner == 0 || *set.SameOwner == r.UID) {
 		clearPrivileges(tx, r, true)
 	}
 	if set.Mode != nil {
