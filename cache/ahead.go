@@ -12,6 +12,7 @@ type reader struct {
 	next   int64 // where a sequential reader goes on
 	window int64 // bytes to fetch ahead
 	until  int64 // how far that was done
+	size   int64 // of the blob, once its end was seen
 }
 
 // firstWindow is how far a blob is fetched ahead when reading it in order begins, in bytes.
@@ -41,11 +42,22 @@ func (r *reader) observe(off, n, limit int64) (from, to int64) {
 	from = max(end, r.until)
 	to = end + r.window
 	r.until = to
+	if r.size > 0 {
+		to = min(to, r.size)
+	}
 	return from, to
 }
 
+// ends notes where the blob ends.
+func (r *reader) ends(size int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.size = size
+}
+
 // readAhead fetches in the background what a sequential reader will want. Where enough is under way it does nothing.
-func (s *Store) readAhead(key blob.Key, off, n int64) {
+// size is the blob's, if this read saw its end.
+func (s *Store) readAhead(key blob.Key, off, n, size int64) {
 	if n == 0 {
 		return
 	}
@@ -53,6 +65,9 @@ func (s *Store) readAhead(key blob.Key, off, n int64) {
 	if !ok {
 		r = new(reader)
 		s.readers.Add(key, r)
+	}
+	if size > 0 {
+		r.ends(size)
 	}
 	from, to := r.observe(off, n, s.ahead)
 	if from >= to {
@@ -80,8 +95,12 @@ func (s *Store) readAhead(key blob.Key, off, n int64) {
 				continue
 			}
 			s.load(s.run, id, mine)
-			if fl.err != nil || len(fl.data) < PageSize {
-				return // the end, or a reader will see the error when it gets here
+			if fl.err != nil {
+				return // a reader will see the error when it gets here
+			}
+			if len(fl.data) < PageSize {
+				r.ends(id.page*PageSize + int64(len(fl.data)))
+				return
 			}
 			page += int64(mine)
 		}

@@ -2,10 +2,14 @@ package cache
 
 import (
 	"context"
+	"fmt"
 	"sync"
 
 	"github.com/graviton-fs/graviton/backend/blob"
 )
+
+// storeName is how errors of the cache itself name it.
+const storeName = "cache"
 
 type pageID struct {
 	key  blob.Key
@@ -14,10 +18,16 @@ type pageID struct {
 
 // ReadInto fills p from off, from pages in memory and for the rest from the store.
 func (s *Store) ReadInto(ctx context.Context, key blob.Key, p []byte, off int64) (int, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, blob.Wrap("read", storeName, key, err)
+	}
+	if off < 0 {
+		return 0, blob.Wrap("read", storeName, key, fmt.Errorf("%w: negative offset %d", blob.ErrInvalid, off))
+	}
 	if s.gone.has(key) {
 		return blob.ReadAt(ctx, s.inner, key, p, off)
 	}
-	done := 0
+	done, size := 0, int64(0)
 	for done < len(p) {
 		at := off + int64(done)
 		id := pageID{key, at / PageSize}
@@ -35,11 +45,12 @@ func (s *Store) ReadInto(ctx context.Context, key blob.Key, p []byte, off int64)
 		if begin < int64(len(data)) {
 			done += copy(p[done:], data[begin:])
 		}
-		if len(data) < PageSize {
-			break // the blob's last page
+		if len(data) < PageSize { // the blob's last page
+			size = id.page*PageSize + int64(len(data))
+			break
 		}
 	}
-	s.readAhead(key, off, int64(done))
+	s.readAhead(key, off, int64(done), size)
 	return done, nil
 }
 
@@ -56,7 +67,7 @@ func (s *Store) page(ctx context.Context, id pageID, last int64) ([]byte, error)
 	case <-fl.done:
 		return fl.data, fl.err
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, blob.Wrap("read", storeName, id.key, ctx.Err())
 	}
 }
 
