@@ -2,57 +2,11 @@ package volume
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/graviton-fs/graviton/backend/blob"
 	"github.com/graviton-fs/graviton/backend/namespace"
 )
-
-// Code names a broken invariant of the volume.
-type Code string
-
-// What fsck looks for.
-const (
-	CodeNoVolume     Code = "volume-record-missing"
-	CodeNoRoot       Code = "root-missing"
-	CodeDangling     Code = "dentry-without-inode"
-	CodeNoParent     Code = "dentry-without-directory"
-	CodeType         Code = "dentry-of-wrong-type"
-	CodeUnreachable  Code = "inode-without-name"
-	CodeNlink        Code = "wrong-link-count"
-	CodeParent       Code = "wrong-parent"
-	CodeCookie       Code = "cookie-index-differs"
-	CodeLostExtent   Code = "extent-without-inode"
-	CodeOverlap      Code = "extents-overlap"
-	CodeExtent       Code = "malformed-extent"
-	CodeNoBlob       Code = "blob-missing"
-	CodeShortBlob    Code = "blob-too-short"
-	CodeBadBlob      Code = "blob-unreadable"
-	CodeNoBlobRecord Code = "blob-record-missing"
-	CodeRefs         Code = "wrong-reference-count"
-	CodeLostXattr    Code = "xattr-without-inode"
-	CodeLostOrphan   Code = "orphan-without-inode"
-	CodeBytes        Code = "wrong-byte-count"
-	CodeUsage        Code = "wrong-usage"
-	CodeIno          Code = "inode-number-not-allocated"
-)
-
-// Finding is one broken invariant.
-type Finding struct {
-	Code   Code   `json:"code"`
-	Path   string `json:"path"`
-	Detail string `json:"detail"`
-}
-
-// Checked counts what fsck looked at.
-type Checked struct {
-	Inodes  int `json:"inodes"`
-	Dentrys int `json:"dentries"`
-	Extents int `json:"extents"`
-	Blobs   int `json:"blobs"`
-	Orphans int `json:"orphans"`
-}
 
 // Fsck checks every invariant of the namespace, and that the blobs which it names are in the store; with data it also
 // reads every byte of them. It works on one snapshot and may run while the volume is in use; it changes nothing.
@@ -313,55 +267,6 @@ func (c *check) usage() error {
 	if bytes != c.bytes || inodes != int64(c.sum.Inodes) {
 		c.report(CodeUsage, 0, "the volume counts %d bytes in %d inodes and has %d in %d", bytes, inodes, c.bytes,
 			c.sum.Inodes)
-	}
-	return nil
-}
-
-// stored checks the blobs that extents use against the store. One that is missing may have lost its last extent since
-// the snapshot, so its record decides.
-func (c *check) stored(ctx context.Context, data bool) error {
-	buf := make([]byte, 1<<20)
-	for key, u := range c.need {
-		info, err := c.v.blobs.Stat(ctx, key)
-		if errors.Is(err, blob.ErrNotFound) {
-			rec, rerr := c.v.blobRecord(ctx, key)
-			if rerr == nil && rec.Refs > 0 {
-				c.report(CodeNoBlob, u.ino, "blob %s is not in the store", key)
-			}
-			continue
-		}
-		if errors.Is(err, blob.ErrCorrupt) {
-			c.report(CodeBadBlob, u.ino, "%v", err)
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if uint64(info.Size) < u.end {
-			c.report(CodeShortBlob, u.ino, "blob %s has %d bytes, the files use %d", key, info.Size, u.end)
-		}
-		if data {
-			if err := c.readBlob(ctx, key, info.Size, u.ino, buf); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (c *check) readBlob(ctx context.Context, key blob.Key, size int64, ino namespace.Ino, buf []byte) error {
-	for off := int64(0); off < size; off += int64(len(buf)) {
-		_, err := blob.ReadAt(ctx, c.v.blobs, key, buf, off)
-		if errors.Is(err, blob.ErrNotFound) {
-			return nil
-		}
-		if err != nil && ctx.Err() != nil {
-			return err
-		}
-		if err != nil {
-			c.report(CodeBadBlob, ino, "%v", err)
-			return nil
-		}
 	}
 	return nil
 }
