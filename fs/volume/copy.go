@@ -16,6 +16,9 @@ func (h *Handle) CopyRange(ctx context.Context, src *Handle, srcOff, dstOff, len
 	if src.n == h.n && srcOff < dstOff+length && dstOff < srcOff+length {
 		return 0, ErrInvalid
 	}
+	if length == 0 {
+		return 0, nil
+	}
 	if err := h.n.ensureLoaded(ctx); err != nil {
 		return 0, err
 	}

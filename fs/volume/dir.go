@@ -2,6 +2,7 @@ package volume
 
 import (
 	"context"
+	"errors"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
 )
@@ -13,19 +14,20 @@ func (v *Volume) Lookup(ctx context.Context, parent namespace.Ino, name string) 
 	}
 	var rec *namespace.Inode
 	want := namespace.Want{Entries: []namespace.EntryWant{{Parent: parent, Name: name}}}
-	err := v.ns.View(ctx, want, func(tx namespace.Tx) error {
-		ent, err := namespace.Get[*namespace.Dentry](tx, namespace.DentryKey{Parent: parent, Name: name})
-		if err != nil {
-			return err
-		}
-		rec, err = namespace.Get[*namespace.Inode](tx, namespace.InodeKey{Ino: ent.Ino})
+	commits := v.commits.Load()
+	err := v.ns.View(ctx, want, func(tx namespace.Tx) (err error) {
+		_, rec, err = entry(tx, parent, name)
 		return err
 	})
-	if isNotFound(err) {
-		return nil, ErrNotFound
-	}
 	if err != nil {
 		return nil, err
+	}
+	if v.commits.Load() != commits { // maybe of this file: what left memory since is in neither
+		rec, err = v.GetAttr(ctx, rec.Ino)
+		if errors.Is(err, ErrStale) || err == nil && rec.Nlink == 0 { // removed meanwhile
+			return nil, ErrNotFound
+		}
+		return rec, err
 	}
 	v.overlayAttr(rec)
 	return rec, nil

@@ -73,16 +73,25 @@ func (v *Volume) PutBlob(ctx context.Context, key blob.Key, r io.Reader) (int64,
 	}
 	size, err := v.copyParts(ctx, up, r)
 	if err != nil {
-		return 0, errors.Join(err, up.Abort(context.WithoutCancel(ctx)))
+		return 0, v.undone(err, up.Abort(context.WithoutCancel(ctx)))
 	}
 	err = v.update(ctx, namespace.Want{}, func(tx namespace.Tx) error {
 		tx.Put(&namespace.Blob{Blob: key, Size: uint64(size), Pinned: true, Since: v.now()})
 		return nil
 	})
-	if err == nil {
-		err = v.ns.Sync(ctx)
+	if err != nil {
+		return 0, v.undone(err, v.blobs.Delete(context.WithoutCancel(ctx), key))
 	}
-	return size, err
+	return size, v.ns.Sync(ctx)
+}
+
+// undone joins the error of an operation with that of taking back what it had done. If that failed too, the session
+// leaves something behind that no record names.
+func (v *Volume) undone(err, undo error) error {
+	if undo != nil {
+		v.leftover.Store(true)
+	}
+	return errors.Join(err, undo)
 }
 
 func (v *Volume) copyParts(ctx context.Context, up blob.Upload, r io.Reader) (int64, error) {
@@ -121,6 +130,16 @@ func (v *Volume) RemoveBlob(ctx context.Context, key blob.Key) error {
 	}
 	if info.Refs > 0 {
 		return fmt.Errorf("%w: %d of the files' extents are in %s", ErrBlobInUse, info.Refs, key)
+	}
+	if info.Pinned {
+		// So that gc ends what is interrupted from here on.
+		err := v.update(ctx, namespace.Want{Reclaims: true}, func(tx namespace.Tx) error {
+			tx.Put(&namespace.Blob{Blob: key, Size: uint64(info.Size), Since: v.now()})
+			return nil
+		})
+		if err != nil {
+			return err
+		}
 	}
 	if info.Known || key.Session() != v.session {
 		if err := v.blobs.Delete(ctx, key); err != nil {
