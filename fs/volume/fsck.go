@@ -50,6 +50,7 @@ type checkInode struct {
 	typ, nlink    uint32
 	names, subs   uint32
 	parent, named namespace.Ino
+	size          uint64
 	bytes, sum    uint64
 	orphan        bool
 }
@@ -91,7 +92,9 @@ func (c *check) inodes() error {
 			return err
 		}
 		c.sum.Inodes++
-		c.kinds[rec.Ino] = &checkInode{typ: rec.Mode & ModeType, nlink: rec.Nlink, parent: rec.Parent, bytes: rec.Bytes}
+		c.kinds[rec.Ino] = &checkInode{
+			typ: rec.Mode & ModeType, nlink: rec.Nlink, parent: rec.Parent, size: rec.Size, bytes: rec.Bytes,
+		}
 		if uint64(rec.Ino) >= c.next {
 			c.report(CodeIno, rec.Ino, "inode %d was not handed out yet", rec.Ino)
 		}
@@ -207,6 +210,9 @@ func (c *check) extents() error {
 		ends[x.Ino] = x.End()
 		if x.Len == 0 || x.End() < x.Off || x.Blob == "" && uint64(len(x.Inline)) != x.Len {
 			c.report(CodeExtent, x.Ino, "the extent at %d has %d bytes and %d inline", x.Off, x.Len, len(x.Inline))
+		}
+		if x.End() > in.size {
+			c.report(CodeExtent, x.Ino, "the extent at %d reaches behind the end of the file, at %d", x.Off, in.size)
 		}
 		if x.Blob != "" {
 			c.refs[x.Blob]++
