@@ -161,12 +161,12 @@ func TestDamagedFiles(t *testing.T) {
 		{"*.log", remove, "removed"},
 	} {
 		for _, closed := range []bool{true, false} {
+			// A log or manifest that is cut off is that of a crash, when there was one: no damage that can be told.
+			ext := filepath.Ext(tt.pattern)
+			if !closed && tt.how != "garbled" && (ext == ".log" || tt.pattern == "MANIFEST-*" && tt.how == "truncated") {
+				continue
+			}
 			t.Run(fmt.Sprintf("%s %s, closed %v", tt.pattern, tt.how, closed), func(t *testing.T) {
-				// A log or manifest that is cut off is that of a crash, when there was one.
-				ext := filepath.Ext(tt.pattern)
-				if !closed && tt.how != "garbled" && (ext == ".log" || tt.pattern == "MANIFEST-*" && tt.how == "truncated") {
-					t.Skip("can't be told from a crash")
-				}
 				dir := t.TempDir()
 				fill(t, dir)
 				if !closed {

@@ -18,13 +18,13 @@ import (
 func TestSyncReachesDisk(t *testing.T) {
 	strace, err := exec.LookPath("strace")
 	if err != nil {
-		t.Skip("no strace")
+		t.Fatal("strace is missing: scripts/deps test installs it")
 	}
 	log := filepath.Join(t.TempDir(), "trace")
 	cmd := child("sync", t.TempDir())
 	cmd.Path, cmd.Args = strace, []string{"strace", "-f", "-e", "trace=fdatasync,fsync,write", "-o", log, os.Args[0]}
 	if out, err := cmd.Output(); err != nil {
-		t.Skipf("strace doesn't work here: %v\n%s", err, out)
+		t.Fatalf("strace doesn't work here: %v\n%s", err, out)
 	}
 	trace, err := os.ReadFile(log)
 	check(t, err)

@@ -63,8 +63,8 @@ type SetAttr struct {
 	SameOwner    *uint32         // the owner is set to what it was, by this user
 }
 
-// SetAttr changes an inode and returns it. Together with the data that was written to it before, in one transaction.
-// A new size cuts the file off or extends it with zeros.
+// SetAttr changes an inode and returns it; together with the data that was written to it before, in one transaction,
+// unless those are many. A new size cuts the file off or extends it with zeros.
 func (v *Volume) SetAttr(ctx context.Context, ino namespace.Ino, set SetAttr) (*namespace.Inode, error) {
 	if v.cfg.ReadOnly {
 		return nil, ErrReadOnly
@@ -78,9 +78,12 @@ func (v *Volume) SetAttr(ctx context.Context, ino namespace.Ino, set SetAttr) (*
 		return nil
 	}
 	var err error
-	if set.Size != nil {
+	switch {
+	case set.Size != nil:
 		err = n.truncate(ctx, *set.Size, apply)
-	} else {
+	case n.growing():
+		err = n.changeOnly(ctx, apply)
+	default:
 		err = n.commit(ctx, apply)
 	}
 	if err != nil {

@@ -77,6 +77,26 @@ func (n *node) commitLocked(ctx context.Context, keep uint64, chg change) error 
 	return err
 }
 
+// changeOnly changes the inode and leaves written data as they are. It is for a file that is being written: the
+// kernel's write-back sends its times every few seconds, and each commit would end the blob.
+func (n *node) changeOnly(ctx context.Context, chg change) error {
+	n.flushing.Lock()
+	defer n.flushing.Unlock()
+	n.mu.Lock()
+	mtime := n.mtime
+	n.mu.Unlock()
+	rec, err := n.commitExtents(context.WithoutCancel(ctx), &batch{mtime: mtime}, nil, chg)
+	n.endBatch(&batch{mtime: mtime}, rec, err)
+	return err
+}
+
+// growing reports whether the file has written data that will make a blob.
+func (n *node) growing() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.stream != nil || n.dirty.bytes > uint64(n.v.cfg.InlineMax)
+}
+
 // takeBatch takes all written data out of the writers' reach. The caller holds mu.
 func (n *node) takeBatch() *batch {
 	b := &batch{gen: n.gen, stream: n.stream, mtime: n.mtime}

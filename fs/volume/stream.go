@@ -35,13 +35,44 @@ type stream struct {
 // newKey returns the key of a new blob.
 func (v *Volume) newKey() blob.Key { return blob.NewKey(v.session, v.nextKey.Add(1)) }
 
-// feed gives the stream full parts while the file has more than one part and the window in memory. An error stays with
-// the stream until the commit that needs it.
+// streamBulk is how many parts of written data a file may have in memory before they are given away in any order: data
+// that came out of order usually gets into order first.
+const streamBulk = 8
+
+// ready reports whether to cut a part now: where the stream goes on there is one, and the window behind it, without a
+// gap; or there is so much data that it has to go as it is. The caller holds mu.
+func (n *node) ready(part uint64) bool {
+	if n.dirty.loose < part+n.v.window {
+		return false
+	}
+	var next uint64
+	if n.stream != nil {
+		next = n.stream.next
+	} else if p := n.dirty.firstLoose(0, MaxFile); p != nil {
+		next = p.off
+	}
+	return n.dirty.run(next, part+n.v.window) || n.dirty.loose >= streamBulk*part+n.v.window
+}
+
+// run reports whether size bytes from an offset on are loose and without a gap.
+func (o *overlay) run(from, size uint64) bool {
+	end := from
+	o.from(from, func(p *piece) bool {
+		if p.off != end || p.stream != nil {
+			return false
+		}
+		end = p.end()
+		return end-from < size
+	})
+	return end-from >= size
+}
+
+// feed gives the stream full parts as they are ready. An error stays with the stream until the commit that needs it.
 func (n *node) feed(ctx context.Context) {
 	for {
 		n.mu.Lock()
 		s := n.stream
-		if n.dirty.loose < n.v.part+n.v.window {
+		if !n.ready(n.v.part) {
 			n.mu.Unlock()
 			return
 		}
@@ -52,7 +83,7 @@ func (n *node) feed(ctx context.Context) {
 			}
 		}
 		n.mu.Lock()
-		if n.stream != s || n.dirty.loose < s.partSize+n.v.window {
+		if n.stream != s || !n.ready(s.partSize) {
 			n.mu.Unlock()
 			continue
 		}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/graviton-fs/graviton/backend/blob"
+	"github.com/graviton-fs/graviton/backend/namespace"
 	"github.com/graviton-fs/graviton/fs/volume"
 )
 
@@ -222,4 +223,30 @@ type slowPut struct {
 func (s *slowPut) Put(ctx context.Context, key blob.Key, r io.ReaderAt, size int64, attr blob.Attributes) error {
 	<-s.block
 	return s.Store.Put(ctx, key, r, size, attr)
+}
+
+// TestTimesDontEndStream sets times while a file is being streamed, as the kernel's write-back does: it stays one blob with
+// the file's raw bytes.
+func TestTimesDontEndStream(t *testing.T) {
+	e := newEnv(t)
+	p := pattern(20<<20, 1)
+	h := e.create("f")
+	var at namespace.Time
+	for off := 0; off < len(p); off += 1 << 20 {
+		must(t, h.Write(ctx, uint64(off), [][]byte{p[off : off+1<<20]}, volume.Written{Cached: true}))
+		at = namespace.Time{Sec: int64(off)}
+		_, err := e.v.SetAttr(ctx, h.Ino(), volume.SetAttr{Mtime: &at, Ctime: &at})
+		must(t, err)
+	}
+	e.done(h)
+	list, err := e.v.Extents(ctx, h.Ino())
+	must(t, err)
+	if len(list) != 1 || list[0].BlobOff != 0 || list[0].Len != uint64(len(p)) {
+		t.Errorf("the file has %d extents, want one blob", len(list))
+	}
+	rec := e.lookup("f")
+	if rec.Mtime != at {
+		t.Errorf("modified at %v, want %v", rec.Mtime, at)
+	}
+	e.wantFile("f", p)
 }
