@@ -32,6 +32,10 @@ func TestOverwrite(t *testing.T) {
 				e.write(h, uint64(at), q)
 				e.want(h, p)
 			}
+			must(t, h.Flush(ctx))
+			q := pattern(size-2, 9) // all but one byte at each end
+			copy(p[1:], q)
+			e.write(h, 1, q)
 			e.done(h)
 			e.wantFile("f", p)
 			e.reopen()
