@@ -26,8 +26,8 @@ func TestBudgetInTurns(t *testing.T) {
 	}
 	large, small := take(90), take(10)
 	select {
-	case <-small:
-		t.Fatal("the small write overtook the large one")
+	case err := <-small:
+		t.Fatalf("the small write overtook the large one: %v", err)
 	default:
 	}
 	b.release(60)
