@@ -14,12 +14,11 @@ const gcBatch = 256
 
 // Collected counts what a collection removed.
 type Collected struct {
-	Blobs    int   `json:"blobs"`   // blobs that no file used any more
-	Bytes    int64 `json:"bytes"`   // thereof
-	Unknown  int   `json:"unknown"` // blobs that no record named
-	Uploads  int   `json:"uploads"` // uploads that nobody will complete
-	Orphans  int   `json:"orphans"` // files without a name that nobody has open
-	Sessions int   `json:"sessions"`
+	Blobs   int   `json:"blobs"`   // blobs that no file used any more
+	Bytes   int64 `json:"bytes"`   // thereof
+	Unknown int   `json:"unknown"` // blobs that no record named
+	Uploads int   `json:"uploads"` // uploads that nobody will complete
+	Orphans int   `json:"orphans"` // files without a name that nobody has open
 }
 
 // Collect removes what no file needs: blobs that have been unreferenced for grace, and with full also everything that a

@@ -94,12 +94,16 @@ func (t *nodes) all() []*node {
 	return all
 }
 
+// isLoaded reports whether the size is known.
+func (n *node) isLoaded() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.loaded
+}
+
 // load reads the committed size once. The caller holds flushing.
 func (n *node) load(ctx context.Context) error {
-	n.mu.Lock()
-	loaded := n.loaded
-	n.mu.Unlock()
-	if loaded {
+	if n.isLoaded() {
 		return nil
 	}
 	var rec *namespace.Inode

@@ -60,10 +60,7 @@ func (h *Handle) Write(ctx context.Context, off uint64, data [][]byte, how Writt
 
 // ensureLoaded reads the committed size if it isn't known.
 func (n *node) ensureLoaded(ctx context.Context) error {
-	n.mu.Lock()
-	loaded := n.loaded
-	n.mu.Unlock()
-	if loaded {
+	if n.isLoaded() {
 		return nil
 	}
 	n.flushing.Lock()
