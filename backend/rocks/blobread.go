@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"os"
 
 	"github.com/graviton-fs/graviton/backend/blob"
 )
@@ -66,14 +67,14 @@ func (r *reader) Read(p []byte) (int, error) {
 	defer r.b.db.leave()
 	want := min(r.end-r.off, ChunkSize-r.off%ChunkSize)
 	if int64(len(p)) >= want {
-		n, err := r.b.readChunk(r.key, r.m, p[:want], r.off)
+		n, err := r.b.readRange(r.key, r.m, p[:want], r.off)
 		r.off += int64(n)
 		return n, r.b.wrap("read", r.key, err)
 	}
 	if r.store == nil {
 		r.store = make([]byte, min(r.end-r.off, ChunkSize))
 	}
-	n, err := r.b.readChunk(r.key, r.m, r.store[:want], r.off)
+	n, err := r.b.readRange(r.key, r.m, r.store[:want], r.off)
 	if err != nil {
 		return 0, r.b.wrap("read", r.key, err)
 	}
@@ -110,17 +111,27 @@ func (b *blobs) ReadInto(ctx context.Context, key blob.Key, p []byte, off int64)
 	if int64(len(p)) < end-off {
 		end = off + int64(len(p))
 	}
-	done := 0
-	for off < end {
-		if err := ctx.Err(); err != nil {
-			return done, b.wrap("read", key, err)
+	n, err := b.readRange(key, m, p[:end-off], off)
+	return n, b.wrap("read", key, err)
+}
+
+// readRange fills p, which lies within the blob.
+func (b *blobs) readRange(key blob.Key, m *manifest, p []byte, off int64) (int, error) {
+	if m.file {
+		n, err := b.db.files.read(key, m, p, off)
+		if errors.Is(err, os.ErrNotExist) {
+			err = b.missing(key, m, off)
 		}
-		want := min(end-off, ChunkSize-off%ChunkSize)
-		n, err := b.readChunk(key, m, p[done:done+int(want)], off)
+		return n, err
+	}
+	done := 0
+	for done < len(p) {
+		at := off + int64(done)
+		want := min(len(p)-done, int(ChunkSize-at%ChunkSize))
+		n, err := b.readChunk(key, m, p[done:done+want], at)
 		done += n
-		off += int64(n)
 		if err != nil {
-			return done, b.wrap("read", key, err)
+			return done, err
 		}
 	}
 	return done, nil

@@ -129,24 +129,30 @@ func (b *blobs) Delete(ctx context.Context, key blob.Key) error {
 	wb := grocksdb.NewWriteBatch()
 	defer wb.Destroy()
 	wb.DeleteCF(b.db.cfs[cfManifests], []byte(key))
-	b.deleteChunks(wb, key, m.gen, 0, m.size)
+	if !m.file {
+		b.deleteChunks(wb, key, m.gen, m.size)
+	}
 	if err := b.db.write(b.db.logged, wb); err != nil {
 		return b.wrap("delete", key, err)
 	}
-	b.garbage(key, m.gen, m.size)
+	if m.file {
+		b.db.files.removeAfter(key, m.gen, b.db.syncer.written.Load())
+	} else {
+		b.garbage(key, m.gen, m.size)
+	}
 	return nil
 }
 
-// deleteChunks adds the deletion of the chunks that begin from from (a multiple of ChunkSize) up to end.
-func (b *blobs) deleteChunks(wb *grocksdb.WriteBatch, key blob.Key, gen uint64, from, end int64) {
+// deleteChunks adds the deletion of a blob's chunks.
+func (b *blobs) deleteChunks(wb *grocksdb.WriteBatch, key blob.Key, gen uint64, size int64) {
 	cf := b.db.cfs[cfBlobs]
-	if (end-from)/ChunkSize >= manyChunks {
-		lo, hi := appendChunkKey(nil, key, gen, from), appendChunkKey(nil, key, gen, end)
+	if size/ChunkSize >= manyChunks {
+		lo, hi := appendChunkKey(nil, key, gen, 0), appendChunkKey(nil, key, gen, size)
 		wb.DeleteRangeCF(cf, lo, hi)
 		return
 	}
 	var buf []byte
-	for off := from; off < end; off += ChunkSize {
+	for off := int64(0); off < size; off += ChunkSize {
 		buf = appendChunkKey(buf[:0], key, gen, off)
 		wb.DeleteCF(cf, buf)
 	}

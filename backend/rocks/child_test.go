@@ -63,12 +63,12 @@ func childHold(cfg Config) error {
 	return db.Close()
 }
 
-// childData is what the n-th blob of a child holds, and how the upload of every third one is long enough to bypass
-// the log.
+// childData is what the n-th blob of a child holds, of which every third one is uploaded in
+// parts.
 func childData(n uint64) []byte {
 	size := 1 + n*7919%(300<<10)
 	if n%3 == 0 {
-		size += unloggedFrom + 2*partSize
+		size += 3 * partSize
 	}
 	data := make([]byte, size)
 	_, _ = rand.NewChaCha8([32]byte{byte(n), byte(n >> 8)}).Read(data)

@@ -51,7 +51,7 @@ func checkAfterKill(t *testing.T, dir string, done map[uint64]bool) (inFlight in
 		check(t, err)
 		check(t, s.(blob.Uploads).AbortUpload(ctx, info.Key))
 	}
-	chunks := 0
+	chunks, files := 0, 0
 	for n, acknowledged := range done {
 		key := blob.NewKey(7, n)
 		info, err := s.Stat(ctx, key)
@@ -63,7 +63,11 @@ func checkAfterKill(t *testing.T, dir string, done map[uint64]bool) (inFlight in
 			if string(got[:k]) != string(want) || info.Size != int64(len(want)) {
 				t.Errorf("blob %d differs", n)
 			}
-			chunks += int(roundUp(info.Size) / ChunkSize)
+			if n%3 == 0 {
+				files++
+			} else {
+				chunks += int((info.Size + ChunkSize - 1) / ChunkSize)
+			}
 		}
 		verr := db.Namespace().View(ctx, namespace.Want{}, func(tx namespace.Tx) error {
 			_, nerr := tx.Get(namespace.DentryKey{Parent: 1, Name: fmt.Sprint(n)})
@@ -86,6 +90,7 @@ func checkAfterKill(t *testing.T, dir string, done map[uint64]bool) (inFlight in
 	if have := countKeys(t, db, cfBlobs); have != chunks {
 		t.Errorf("there are %d chunks, want %d", have, chunks)
 	}
+	waitForFiles(t, db, files)
 	for n, acknowledged := range done {
 		if !acknowledged { // it may stay or go: look at it no more
 			check(t, s.Delete(ctx, blob.NewKey(7, n)))

@@ -28,14 +28,14 @@ type DB struct {
 	opts  []*grocksdb.Options // kept while the database is open, as grocksdb wants it
 	cache *grocksdb.Cache
 
-	logged   *grocksdb.WriteOptions // through the log, not synced
-	unlogged *grocksdb.WriteOptions
-	reads    *grocksdb.ReadOptions // of records
-	bulk     *grocksdb.ReadOptions // of blob data, which has its own checksums
+	logged *grocksdb.WriteOptions // through the log, not synced
+	reads  *grocksdb.ReadOptions  // of records
+	bulk   *grocksdb.ReadOptions  // of blob data, which has its own checksums
 
 	space   space
 	syncer  syncer
 	reclaim reclaimer
+	files   files
 	blobs   *blobs
 	names   *names
 
@@ -67,12 +67,13 @@ func Open(cfg Config) (*DB, error) {
 		db.closeEngine()
 		return nil, fmt.Errorf("open %s: %w", db.store, err)
 	}
-	if err := unmarkClean(path); err != nil {
+	leftovers, err := db.openFiles()
+	if err != nil {
 		db.closeEngine()
 		return nil, fmt.Errorf("open %s: %w", db.store, err)
 	}
 	db.space.init(path, cfg.Reserve, db.memtableBytes)
-	db.syncer.init(db.syncLog)
+	db.syncer.init(db.syncLog, db.files.wake)
 	db.reclaim.init(db)
 	db.blobs = newBlobs(db)
 	db.names = newNames(db)
@@ -82,7 +83,21 @@ func Open(cfg Config) (*DB, error) {
 	db.tasks = new(errgroup.Group)
 	db.tasks.Go(func() error { db.syncer.every(ctx, cfg.SyncEvery, db.log); return nil })
 	db.tasks.Go(func() error { db.reclaim.run(ctx); return nil })
+	db.tasks.Go(func() error { db.files.run(ctx, db); return nil })
+	db.tasks.Go(func() error { db.files.removeLeftovers(ctx, db, leftovers); return nil })
 	return db, nil
+}
+
+// openFiles readies the directory of data files. It returns the names of those that were there, of which some may be
+// leftovers of a crash.
+func (db *DB) openFiles() (names []string, err error) {
+	if err := unmarkClean(db.cfg.Path); err != nil {
+		return nil, err
+	}
+	if err := db.files.init(db.cfg.Path); err != nil {
+		return nil, err
+	}
+	return db.files.names()
 }
 
 func (db *DB) openEngine() error {
@@ -105,8 +120,6 @@ func (db *DB) openEngine() error {
 	}
 	db.db, db.cfs = engine, cfs
 	db.logged = grocksdb.NewDefaultWriteOptions()
-	db.unlogged = grocksdb.NewDefaultWriteOptions()
-	db.unlogged.DisableWAL(true)
 	db.reads = grocksdb.NewDefaultReadOptions()
 	db.bulk = grocksdb.NewDefaultReadOptions()
 	db.bulk.SetVerifyChecksums(false)
@@ -132,6 +145,8 @@ func (db *DB) Close() error {
 		if serr := db.syncer.sync(context.Background()); serr != nil {
 			err = fmt.Errorf("close %s: %w", db.store, serr)
 		}
+		db.files.removeDoomed(db)
+		db.files.open.Purge()
 		db.blobs.batches.close()
 		db.names.batches.close()
 		db.closeEngine()
@@ -150,7 +165,6 @@ func (db *DB) closeEngine() {
 	}
 	db.db.Close()
 	db.logged.Destroy()
-	db.unlogged.Destroy()
 	db.reads.Destroy()
 	db.bulk.Destroy()
 	db.destroyOptions()

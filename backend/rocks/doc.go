@@ -9,8 +9,9 @@
 //	names      all other records of the namespace, a kind byte first in each key
 //	default    the format of this store, and the uploads that are open
 //
-// Everything goes through one write-ahead log, which makes Sync of the namespace cover the blobs as well. Only long
-// streams bypass the log: their chunks are flushed before the manifest that makes them visible is logged.
+// Everything goes through one write-ahead log, which makes Sync of the namespace cover the blobs as well. Only the data
+// of uploads bypass it: each is a plain file in the directory files, on disk before the manifest that makes it visible is
+// logged.
 //
 // Locks, in this order: an upload's, a blob key's stripe, the namespace's commit lock. None is held during a sync.
 package rocks

@@ -10,8 +10,8 @@ import (
 	"github.com/linxGnu/grocksdb"
 )
 
-// Format is the version of what this package writes to disk.
-const Format = 1
+// Format is the version of what this package writes to disk. Since 2 uploads are data files.
+const Format = 2
 
 var formatKey = []byte("format")
 
@@ -51,11 +51,37 @@ func (db *DB) checkFormat() error {
 	case n > Format:
 		return fmt.Errorf("%w: the store has format %d, this program knows up to %d: use a newer graviton",
 			ErrFormat, n, Format)
-	case n < Format:
-		return fmt.Errorf("%w: the store has format %d, this program wants %d: upgrade it with the graviton that "+
-			"wrote it", ErrFormat, n, Format)
+	case n == 1:
+		return db.upgradeFrom1()
+	case n < 1:
+		return fmt.Errorf("%w: there never was a format %d", ErrFormat, n)
 	}
 	return nil
+}
+
+// upgradeFrom1 drops the open uploads of format 1, which kept their parts as chunks: the process that made them is gone.
+// Its blobs are read as they are.
+func (db *DB) upgradeFrom1() error {
+	wb := grocksdb.NewWriteBatch()
+	defer wb.Destroy()
+	c := db.newCursor(cfDefault, nil, []byte{uploadPrefix}, after([]byte{uploadPrefix}))
+	for ; c.valid(); c.next() {
+		if key, gen, ok := parseUploadKey(c.key()); ok {
+			prefix := appendChunkPrefix(nil, key, gen)
+			wb.DeleteRangeCF(db.cfs[cfBlobs], prefix, after(prefix))
+			wb.DeleteCF(db.cfs[cfDefault], c.key())
+		}
+	}
+	err := c.err()
+	c.close()
+	if err != nil {
+		return err
+	}
+	wb.PutCF(db.cfs[cfDefault], formatKey, []byte(strconv.Itoa(Format)))
+	wo := grocksdb.NewDefaultWriteOptions()
+	defer wo.Destroy()
+	wo.SetSync(!noSync)
+	return classify(db.db.Write(wo, wb))
 }
 
 // markFormat writes the format, durably: all else rests on it. A database with data but no format isn't ours.

@@ -72,6 +72,7 @@ func FuzzRecord(f *testing.F) {
 func FuzzManifest(f *testing.F) {
 	f.Add((&manifest{gen: 1, size: 5, created: time.Unix(1, 2), contentType: "a/b", attr: blob.Attributes{"k": "v"}}).encode())
 	f.Add((&manifest{}).encode())
+	f.Add((&manifest{gen: 1, size: 1 << 40, file: true}).encode())
 	f.Fuzz(func(t *testing.T, value []byte) {
 		m, err := decodeManifest(value)
 		if err != nil {

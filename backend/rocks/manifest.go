@@ -11,12 +11,16 @@ import (
 
 // manifest is what is stored of a blob, or of an open upload, beside its data.
 type manifest struct {
-	gen         uint64 // of the chunks
+	gen         uint64 // of the chunks or the file
+	file        bool   // the data are in a file of their own
 	size        int64
 	created     time.Time
 	contentType string
 	attr        blob.Attributes
 }
+
+// inFile ends the manifest of a blob whose data are in a file.
+const inFile = 1
 
 func (m *manifest) info(key blob.Key) blob.Info {
 	return blob.Info{Key: key, Size: m.size, Created: m.created, ContentType: m.contentType, Attributes: m.attr}
@@ -32,6 +36,9 @@ func (m *manifest) encode() []byte {
 	for _, name := range slices.Sorted(maps.Keys(m.attr)) {
 		b = appendString(b, name)
 		b = appendString(b, m.attr[name])
+	}
+	if m.file {
+		b = append(b, inFile)
 	}
 	return b
 }
@@ -56,6 +63,12 @@ func decodeManifest(b []byte) (*manifest, error) {
 	for range n {
 		name := d.string()
 		m.attr[name] = d.string()
+	}
+	if len(d.b) > 0 {
+		if d.byte() != inFile {
+			d.fail()
+		}
+		m.file = true
 	}
 	return m, d.end()
 }

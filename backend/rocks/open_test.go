@@ -49,7 +49,7 @@ func TestLocked(t *testing.T) {
 }
 
 func TestFormat(t *testing.T) {
-	for value, says := range map[string]string{"2": "newer graviton", "0": "upgrade", "x": "no format number"} {
+	for value, says := range map[string]string{"3": "newer graviton", "0": "never was", "x": "no format number"} {
 		dir := t.TempDir()
 		db := open(t, Config{Path: dir})
 		check(t, db.db.PutCF(db.logged, db.cfs[cfDefault], formatKey, []byte(value)))

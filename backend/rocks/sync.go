@@ -11,7 +11,8 @@ import (
 // syncer syncs the log for many callers at once: those who come while a sync is running share the next one, because
 // the running one may have begun before their writes.
 type syncer struct {
-	run func() error
+	run   func() error
+	after func() // called after each good sync
 
 	written atomic.Uint64 // counts writes to the log
 	synced  atomic.Uint64 // the count that the last good sync covers
@@ -26,8 +27,8 @@ type syncRound struct {
 	err  error
 }
 
-func (s *syncer) init(run func() error) {
-	s.run = run
+func (s *syncer) init(run func() error, after func()) {
+	s.run, s.after = run, after
 	s.turn = make(chan struct{}, 1)
 }
 
@@ -71,6 +72,7 @@ func (s *syncer) lead(r *syncRound) {
 	n := s.written.Load()
 	if r.err = s.run(); r.err == nil {
 		s.synced.Store(n)
+		s.after()
 	}
 	close(r.done)
 }

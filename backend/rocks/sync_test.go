@@ -51,7 +51,7 @@ func TestSyncShared(t *testing.T) {
 			runs++
 			time.Sleep(time.Second)
 			return nil
-		})
+		}, func() {})
 		var wg sync.WaitGroup
 		caller := func() {
 			s.wrote()
@@ -84,7 +84,7 @@ func TestSyncFails(t *testing.T) {
 			return boom
 		}
 		return nil
-	})
+	}, func() {})
 	s.wrote()
 	for range 2 {
 		if err := s.sync(context.Background()); !errors.Is(err, boom) {
@@ -104,7 +104,7 @@ func TestSyncCovers(t *testing.T) {
 		time.Sleep(50 * time.Microsecond)
 		disk.Store(n)
 		return nil
-	})
+	}, func() {})
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {

@@ -2,9 +2,11 @@ package rocks
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"time"
 
@@ -13,26 +15,20 @@ import (
 	"github.com/graviton-fs/graviton/backend/blob"
 )
 
-// unloggedFrom is the size from which on an upload's parts bypass the log. Each data byte is then written once, but
-// Complete has to flush, which makes a file of its own: not worth it for less.
-const unloggedFrom = 16 << 20
-
-// upload implements blob.Upload. Its record in the default column family lets a later process find its chunks.
+// upload implements blob.Upload on a data file. Its record in the default column family lets a later process find it.
 type upload struct {
-	b   *blobs
-	key blob.Key
-	rec []byte // key of its record
+	b    *blobs
+	key  blob.Key
+	rec  []byte // key of its record
+	file *os.File
 
 	// life is held shared by what adds parts and exclusively by what ends the upload.
 	life sync.RWMutex
 	done bool
 
-	mu       sync.Mutex
-	m        manifest
-	parts    map[int]int64 // sizes
-	written  int64         // bytes put, repeated parts included
-	end      int64         // behind the last chunk ever put
-	unlogged bool          // some chunks are not in the log
+	mu    sync.Mutex
+	m     manifest
+	parts map[int]int64 // sizes
 }
 
 // NewUpload implements blob.Store.
@@ -50,7 +46,9 @@ func (b *blobs) NewUpload(ctx context.Context, key blob.Key, attr blob.Attribute
 
 func (b *blobs) newUpload(key blob.Key, attr blob.Attributes) (*upload, error) {
 	u := &upload{b: b, key: key, parts: map[int]int64{}}
-	u.m = manifest{gen: rand.Uint64(), created: time.Now(), attr: maps.Clone(attr), contentType: contentType(nil)}
+	u.m = manifest{
+		gen: rand.Uint64(), created: time.Now(), attr: maps.Clone(attr), contentType: contentType(nil), file: true,
+	}
 	u.rec = uploadKey(key, u.m.gen)
 	value := u.m.encode()
 	if err := b.db.space.grow(int64(len(u.rec) + len(value))); err != nil {
@@ -60,6 +58,10 @@ func (b *blobs) newUpload(key blob.Key, attr blob.Attributes) (*upload, error) {
 		return nil, err
 	}
 	b.db.syncer.wrote()
+	var err error
+	if u.file, err = b.db.files.create(key, u.m.gen); err != nil {
+		return nil, errors.Join(err, b.dropUpload(key, u.m.gen))
+	}
 	b.mu.Lock()
 	b.open[string(u.rec)] = u
 	b.mu.Unlock()
@@ -93,9 +95,10 @@ func (u *upload) putPart(ctx context.Context, n int, p []byte) error {
 	if u.done {
 		return errUploadEnded
 	}
-	off := int64(n-1) * partSize
-	wo, had := u.place(n, off, int64(len(p)))
-	if err := u.putChunks(wo, off, p, had); err != nil {
+	u.mu.Lock()
+	delete(u.parts, n) // until it is there
+	u.mu.Unlock()
+	if err := writeSegment(u.file, u.m.gen, n, p); err != nil {
 		return err
 	}
 	u.mu.Lock()
@@ -106,47 +109,6 @@ func (u *upload) putPart(ctx context.Context, n int, p []byte) error {
 	}
 	return nil
 }
-
-// putChunks writes a part's chunks one by one: nothing is visible before Complete, so they needn't be atomic, and one
-// large batch would be copied as it grows. A part put again with fewer bytes leaves no chunks of the first behind.
-func (u *upload) putChunks(wo *grocksdb.WriteOptions, off int64, p []byte, had int64) error {
-	db := u.b.db
-	buf := chunkBufs.Get().(*[]byte)
-	defer chunkBufs.Put(buf)
-	var kb []byte
-	for i := 0; i < len(p); i += ChunkSize {
-		data := append((*buf)[:0], p[i:min(len(p), i+ChunkSize)]...)
-		kb = appendChunkKey(kb[:0], u.key, u.m.gen, off+int64(i))
-		if err := classify(db.db.PutCF(wo, db.cfs[cfBlobs], kb, seal(data))); err != nil {
-			return err
-		}
-	}
-	db.syncer.wrote()
-	if had <= int64(len(p)) {
-		return nil
-	}
-	wb := grocksdb.NewWriteBatch()
-	defer wb.Destroy()
-	u.b.deleteChunks(wb, u.key, u.m.gen, off+roundUp(int64(len(p))), off+had)
-	return db.write(wo, wb)
-}
-
-// place says how a part is written, and how large it was before, and notes that it will be.
-func (u *upload) place(n int, off, size int64) (wo *grocksdb.WriteOptions, had int64) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	had = u.parts[n]
-	delete(u.parts, n) // until it is there
-	u.written += size
-	u.end = max(u.end, off+size)
-	if u.written <= unloggedFrom {
-		return u.b.db.logged, had
-	}
-	u.unlogged = true
-	return u.b.db.unlogged, had
-}
-
-func roundUp(n int64) int64 { return (n + ChunkSize - 1) / ChunkSize * ChunkSize }
 
 // Complete implements blob.Upload.
 func (u *upload) Complete(ctx context.Context, parts int, size int64) error {
@@ -169,11 +131,9 @@ func (u *upload) complete(ctx context.Context, parts int, size int64) error {
 	if err := u.b.absent(u.key); err != nil {
 		return err
 	}
-	if u.unlogged {
-		// The barrier: what the log doesn't have is on disk before the log says that the blob exists.
-		if err := u.b.db.flush(cfBlobs); err != nil {
-			return err
-		}
+	// The barrier: the data are on disk before the log says that the blob exists.
+	if err := u.b.db.files.persist(u.file, fileSize(size)); err != nil {
+		return err
 	}
 	if err := ctx.Err(); err != nil {
 		return err
@@ -184,7 +144,6 @@ func (u *upload) complete(ctx context.Context, parts int, size int64) error {
 	defer wb.Destroy()
 	wb.PutCF(u.b.db.cfs[cfManifests], []byte(u.key), m.encode())
 	wb.DeleteCF(u.b.db.cfs[cfDefault], u.rec)
-	u.b.deleteChunks(wb, u.key, m.gen, roundUp(size), u.end)
 	defer u.b.lock(u.key).Unlock()
 	if err := u.b.absent(u.key); err != nil {
 		return err
@@ -217,6 +176,7 @@ func (u *upload) check(parts int, size int64) error {
 // ended marks the upload as over; life is held.
 func (u *upload) ended() {
 	u.done = true
+	_ = u.file.Close() // synced, or not needed any more
 	u.b.mu.Lock()
 	delete(u.b.open, string(u.rec))
 	u.b.mu.Unlock()
@@ -233,7 +193,7 @@ func (u *upload) Abort(ctx context.Context) error {
 	if u.done {
 		return nil
 	}
-	if err := u.b.dropUpload(u.key, u.m.gen, u.end); err != nil {
+	if err := u.b.dropUpload(u.key, u.m.gen); err != nil {
 		return u.b.wrap("abort", u.key, err)
 	}
 	u.ended()

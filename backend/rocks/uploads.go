@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"os"
 
 	"github.com/linxGnu/grocksdb"
 
@@ -60,20 +61,16 @@ func (b *blobs) uploadPage(ctx context.Context, prefix, from []byte) (page []blo
 	return page, nil, c.err()
 }
 
-// uploaded is the end of the last chunk of a generation.
+// uploaded is how much of an upload is stored; parts that came out of order may leave gaps in it.
 func (b *blobs) uploaded(key blob.Key, gen uint64) (int64, error) {
-	it := b.db.db.NewIteratorCF(b.db.bulk, b.db.cfs[cfBlobs])
-	defer it.Close()
-	prefix := appendChunkPrefix(nil, key, gen)
-	it.SeekForPrev(appendChunkKey(nil, key, gen, -1)) // the largest offset
-	if !it.Valid() {
-		return 0, classify(it.Err())
-	}
-	off, ok := chunkOffset(sliceData(it.Key()), prefix)
-	if !ok {
+	st, err := os.Stat(b.db.files.path(key, gen))
+	if errors.Is(err, os.ErrNotExist) {
 		return 0, nil
 	}
-	return off + max(0, int64(len(sliceData(it.Value())))-crcLen), nil
+	if err != nil {
+		return 0, err
+	}
+	return dataSize(st.Size()), nil
 }
 
 // AbortUpload implements blob.Uploads.
@@ -96,11 +93,7 @@ func (b *blobs) AbortUpload(ctx context.Context, key blob.Key) error {
 			}
 			continue
 		}
-		end, err := b.uploaded(key, gen)
-		if err == nil {
-			err = b.dropUpload(key, gen, end)
-		}
-		if err != nil {
+		if err := b.dropUpload(key, gen); err != nil {
 			return b.wrap("abort upload", key, err)
 		}
 	}
@@ -120,15 +113,13 @@ func (b *blobs) uploadGens(key blob.Key) (gens []uint64, err error) {
 	return gens, c.err()
 }
 
-// dropUpload deletes an upload's record and chunks.
-func (b *blobs) dropUpload(key blob.Key, gen uint64, end int64) error {
+// dropUpload deletes an upload's record and its file.
+func (b *blobs) dropUpload(key blob.Key, gen uint64) error {
 	wb := grocksdb.NewWriteBatch()
 	defer wb.Destroy()
 	wb.DeleteCF(b.db.cfs[cfDefault], uploadKey(key, gen))
-	b.deleteChunks(wb, key, gen, 0, end)
 	if err := b.db.write(b.db.logged, wb); err != nil {
 		return err
 	}
-	b.garbage(key, gen, end)
-	return nil
+	return b.db.files.remove(key, gen)
 }
