@@ -3,7 +3,7 @@
 // A blob is written once, whole or as a multipart upload, read by ranges and deleted; it never changes. That makes
 // every cache of blob bytes coherent by construction. What the bytes mean is not known here.
 //
-// Optional abilities of a store (ReaderInto, Uploads, Capacity) are separate interfaces, asked for by type assertion.
+// Optional abilities of a store (ReaderInto, Uploads, Capacity, BatchDeleter) are separate interfaces, asked for by type assertion.
 // A decorator forwards each of them through itself, so that none is reached around it.
 package blob
 
@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"time"
 )
 
@@ -102,7 +103,8 @@ type Store interface {
 	// Delete removes the blob at once. A missing key is no error.
 	Delete(ctx context.Context, key Key) error
 	// List yields the blobs whose keys begin with prefix, in key order. Blobs that come or go meanwhile may or may
-	// not be seen. After an error the sequence ends.
+	// not be seen. ContentType and Attributes may be left out, where they would cost a request a blob. After an
+	// error the sequence ends.
 	List(ctx context.Context, prefix []byte) iter.Seq2[Info, error]
 	// Close releases the store. Nothing may be called after it, and open readers must be closed before it.
 	Close() error
@@ -138,10 +140,27 @@ type Uploads interface {
 	AbortUpload(ctx context.Context, key Key) error
 }
 
+// PartVector is an optional ability of an Upload: a part whose bytes are in several buffers, without a copy to join them.
+type PartVector interface {
+	// PutPartv is PutPart of the buffers' bytes in a row.
+	PutPartv(ctx context.Context, n int, bufs [][]byte) error
+}
+
 // Capacity is an optional ability of a Store that is limited by a local disk.
 type Capacity interface {
 	// Capacity returns the size of the place and what may still be written there, in bytes.
 	Capacity(ctx context.Context) (total, free int64, err error)
+}
+
+// PutPartv stores a part whose bytes are in several buffers, by PartVector where the upload has it.
+func PutPartv(ctx context.Context, u Upload, n int, bufs [][]byte) error {
+	if len(bufs) == 1 {
+		return u.PutPart(ctx, n, bufs[0])
+	}
+	if v, ok := u.(PartVector); ok {
+		return v.PutPartv(ctx, n, bufs)
+	}
+	return u.PutPart(ctx, n, slices.Concat(bufs...))
 }
 
 // ReadAt reads len(p) bytes of a blob from off, by ReaderInto where the store has it. It returns how many bytes

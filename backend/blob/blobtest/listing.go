@@ -1,11 +1,14 @@
 package blobtest
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/graviton-fs/graviton/backend/blob"
 )
@@ -66,11 +69,14 @@ func testListMany(t *testing.T, s blob.Store) {
 	base := string(newKey())
 	const n = 2345 // several pages, on S3 as well
 	var want []blob.Key
+	var g errgroup.Group
+	g.SetLimit(16)
 	for i := range n {
 		key := blob.Key(fmt.Sprintf("%s%06d", base, i))
-		put(t, s, key, nil)
+		g.Go(func() error { return s.Put(ctx, key, bytes.NewReader(nil), 0, nil) })
 		want = append(want, key)
 	}
+	check(t, g.Wait())
 	if got := keysOf(list(t, s, []byte(base))); !slices.Equal(got, want) {
 		t.Errorf("List yields %d keys, want %d", len(got), len(want))
 	}

@@ -35,7 +35,9 @@ type Proxy struct {
 func NewProxy(tb testing.TB, s *Server) *Proxy { return newProxy(tb, s, (*httptest.Server).Start) }
 
 // NewTLSProxy is NewProxy with a self-signed certificate.
-func NewTLSProxy(tb testing.TB, s *Server) *Proxy { return newProxy(tb, s, (*httptest.Server).StartTLS) }
+func NewTLSProxy(tb testing.TB, s *Server) *Proxy {
+	return newProxy(tb, s, (*httptest.Server).StartTLS)
+}
 
 func newProxy(tb testing.TB, s *Server, start func(*httptest.Server)) *Proxy {
 	tb.Helper()

@@ -1,0 +1,16 @@
+package blob
+
+import "context"
+
+// BatchDeleter is an optional ability of a Store that deletes many blobs with fewer requests.
+type BatchDeleter interface {
+	// DeleteBatch removes the blobs at once. Missing keys are no error. After an error some are gone and some aren't.
+	DeleteBatch(ctx context.Context, keys []Key) error
+}
+
+// PartLimiter is an optional ability of an Upload that takes only so many parts. A stream of unknown length completes
+// its blob when it has put that many, and goes on in another one.
+type PartLimiter interface {
+	// MaxParts is the highest part number that PutPart takes.
+	MaxParts() int
+}

@@ -1,0 +1,183 @@
+package s3
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"path"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/graviton-fs/graviton/backend/blob"
+)
+
+// Capabilities is what Open found the server able to do. On a read-only store it is all false, as nothing was tried.
+type Capabilities struct {
+	// ConditionalWrites: PUT with If-None-Match and If-Match. The lease needs them.
+	ConditionalWrites bool
+	// Multipart: uploads in parts. Streams and blobs above the part size need them.
+	Multipart bool
+	// Checksums: the server refuses a body that doesn't have the CRC-32C that was sent with it.
+	Checksums bool
+	// Warnings are the bucket's lifecycle rules that would expire, archive or abort what is ours.
+	Warnings []string
+}
+
+// Missing says in one line each what the server can't do, and what follows.
+func (c Capabilities) Missing() []string {
+	var lines []string
+	if !c.ConditionalWrites {
+		lines = append(lines, "no conditional writes: nothing keeps a second writer out (single-writer = \"trust\" accepts that)")
+	}
+	if !c.Multipart {
+		lines = append(lines, "no multipart uploads: files above the part size can't be written")
+	}
+	if !c.Checksums {
+		lines = append(lines, "no CRC-32C checksums: what is spoiled on its way to the server is found by fsck only")
+	}
+	return append(lines, c.Warnings...)
+}
+
+// probe finds out whether the bucket can be used and how. Its objects are below meta/ and deleted again.
+func (s *Store) probe(ctx context.Context) error {
+	// A listing first: unlike HEAD, its errors have a body that says what is wrong.
+	_, err := s.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{
+		Bucket: &s.cfg.Bucket, Prefix: aws.String(s.cfg.metaPrefix()), MaxKeys: aws.Int32(1),
+	}, s.retrying())
+	if err != nil {
+		return denied(translate(ctx, err), "list")
+	}
+	s.caps.Warnings = s.lifecycle(ctx)
+	if s.cfg.ReadOnly {
+		return nil
+	}
+	key := aws.String(s.cfg.metaPrefix() + "probe-" + newNonce())
+	if err := s.probeChecksums(ctx, key); err != nil {
+		return err
+	}
+	if err := s.probeConditions(ctx, key); err != nil {
+		return err
+	}
+	if err := s.probeMultipart(ctx, key); err != nil {
+		return err
+	}
+	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.cfg.Bucket, Key: key}, s.retrying())
+	if err != nil {
+		return denied(translate(ctx, err), "get")
+	}
+	out.Body.Close()
+	_, err = s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.cfg.Bucket, Key: key}, s.retrying())
+	if err != nil {
+		return denied(translate(ctx, err), "delete")
+	}
+	for _, line := range s.caps.Missing() {
+		s.cfg.Logger.Warn("the S3 server or bucket lacks something", "store", s.cfg.name(), "what", line)
+	}
+	return nil
+}
+
+// denied says which right is missing.
+func denied(err error, right string) error {
+	if code(err) != "AccessDenied" && status(err) != http.StatusForbidden {
+		return err
+	}
+	return fmt.Errorf("may not %s: %w", right, err)
+}
+
+// probeChecksums sends a body with a wrong checksum, which must be refused.
+func (s *Store) probeChecksums(ctx context.Context, key *string) error {
+	_, err := s.client.PutObject(ctx, &s3.PutObjectInput{
+		Bucket: &s.cfg.Bucket, Key: key, Body: bytes.NewReader([]byte("probe")), ChecksumCRC32C: crcHeader(1),
+	}, func(o *s3.Options) { o.RetryMaxAttempts = 1; o.Retryer = aws.NopRetryer{} })
+	switch st := status(err); {
+	case err == nil || st == http.StatusNotImplemented:
+		return nil
+	case st == http.StatusBadRequest:
+		s.caps.Checksums = true
+		return nil
+	case st == http.StatusForbidden:
+		return &reported{blob.ErrReadOnly, "the credentials may not put objects (HTTP 403): give them s3:PutObject, or mount read-only", err}
+	}
+	return nil // the next probes tell what is wrong
+}
+
+// probeConditions writes an object, again with the condition that there be none, and again if it is another one.
+func (s *Store) probeConditions(ctx context.Context, key *string) error {
+	put := func(match, noneMatch *string) error {
+		_, err := s.client.PutObject(ctx, &s3.PutObjectInput{
+			Bucket: &s.cfg.Bucket, Key: key, Body: bytes.NewReader([]byte("probe")), IfMatch: match, IfNoneMatch: noneMatch,
+		}, s.retrying())
+		return err
+	}
+	if err := put(nil, nil); err != nil {
+		return denied(translate(ctx, err), "put")
+	}
+	none, match := put(nil, aws.String("*")), put(aws.String(`"00000000000000000000000000000000"`), nil)
+	s.caps.ConditionalWrites = refused(none) && refused(match)
+	for _, err := range []error{none, match} {
+		if err != nil && !refused(err) && status(err) >= 500 && status(err) != http.StatusNotImplemented {
+			return translate(ctx, err)
+		}
+	}
+	return nil
+}
+
+func (s *Store) probeMultipart(ctx context.Context, key *string) error {
+	out, err := s.client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: &s.cfg.Bucket, Key: key}, s.retrying())
+	if err != nil {
+		if st := status(err); st == http.StatusNotImplemented || st == http.StatusMethodNotAllowed {
+			return nil
+		}
+		return denied(translate(ctx, err), "make multipart uploads")
+	}
+	s.caps.Multipart = true
+	return denied(translate(ctx, s.abortMultipart(ctx, key, out.UploadId)), "abort multipart uploads")
+}
+
+// lifecycle looks for rules that touch our objects. Who may not read them, or a server without them, is no error.
+func (s *Store) lifecycle(ctx context.Context) (warnings []string) {
+	out, err := s.client.GetBucketLifecycleConfiguration(ctx, &s3.GetBucketLifecycleConfigurationInput{Bucket: &s.cfg.Bucket},
+		func(o *s3.Options) { o.Retryer = aws.NopRetryer{} })
+	if err != nil {
+		return nil
+	}
+	for _, rule := range out.Rules {
+		if rule.Status != types.ExpirationStatusEnabled || !s.ours(rule) {
+			continue
+		}
+		name := aws.ToString(rule.ID)
+		if rule.Expiration != nil && (rule.Expiration.Days != nil || rule.Expiration.Date != nil) {
+			warnings = append(warnings, fmt.Sprintf("lifecycle rule %q expires objects of ours: data will be lost; remove it or exclude the prefix", name))
+		}
+		for _, tr := range rule.Transitions {
+			if Archived(string(tr.StorageClass)) {
+				warnings = append(warnings, fmt.Sprintf("lifecycle rule %q moves objects of ours to %s, where they can't be read", name, tr.StorageClass))
+			}
+		}
+	}
+	return warnings
+}
+
+// ours tells whether a rule may apply to blobs, marker or lease.
+func (s *Store) ours(rule types.LifecycleRule) bool {
+	prefix := ""
+	if f := rule.Filter; f != nil {
+		prefix = aws.ToString(f.Prefix)
+		if f.And != nil {
+			prefix = aws.ToString(f.And.Prefix)
+		}
+	}
+	for _, own := range []string{s.cfg.KeyPrefix, s.cfg.metaPrefix()} {
+		if strings.HasPrefix(own, prefix) || strings.HasPrefix(prefix, own) {
+			return true
+		}
+	}
+	return false
+}
+
+// url is an object's name in messages.
+func (s *Store) url(object string) string { return "s3://" + path.Join(s.cfg.Bucket, object) }

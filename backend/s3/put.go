@@ -1,0 +1,224 @@
+package s3
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/gabriel-vasile/mimetype"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/graviton-fs/graviton/backend/blob"
+)
+
+// sniffLen is how many first bytes tell a content type.
+const sniffLen = 3072
+
+func contentType(first []byte) string {
+	return mimetype.Detect(first[:min(len(first), sniffLen)]).String()
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// crcHeader is a CRC-32C as S3 writes it.
+func crcHeader(crc uint32) *string {
+	return aws.String(base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, crc)))
+}
+
+// Put implements blob.Store. What fits a part is one request; more goes through an upload, several parts at a time.
+func (s *Store) Put(ctx context.Context, key blob.Key, r io.ReaderAt, size int64, attr blob.Attributes) error {
+	if err := s.checkWrite(ctx, key); err != nil {
+		return s.wrap(ctx, "put", key, err)
+	}
+	if size < 0 {
+		return s.wrap(ctx, "put", key, fmt.Errorf("%w: negative size %d", blob.ErrInvalid, size))
+	}
+	if size > s.cfg.PartSize {
+		return s.wrap(ctx, "put", key, s.putLarge(ctx, key, r, size, attr))
+	}
+	// The buffer counts as a part, so that memory is bounded however many put at once.
+	if err := s.parts.Acquire(ctx, 1); err != nil {
+		return s.wrap(ctx, "put", key, err)
+	}
+	defer s.parts.Release(1)
+	buf := s.bufs.Get().(*[]byte)
+	defer s.bufs.Put(buf)
+	data := (*buf)[:size]
+	if err := readFull(r, data, 0, size); err != nil {
+		return s.wrap(ctx, "put", key, err)
+	}
+	return s.wrap(ctx, "put", key, s.putBytes(ctx, key, data, s.newMetadata(attr)))
+}
+
+// putBytes stores a blob by one request.
+func (s *Store) putBytes(ctx context.Context, key blob.Key, data []byte, md map[string]string) error {
+	crc := crc32.Checksum(data, castagnoli)
+	md[metaCRC] = fmt.Sprintf("%08x", crc)
+	in := &s3.PutObjectInput{
+		Bucket: &s.cfg.Bucket, Key: s.object(key), Body: bytes.NewReader(data), ContentLength: aws.Int64(int64(len(data))),
+		ContentType: aws.String(contentType(data)), Metadata: md, StorageClass: types.StorageClass(s.cfg.StorageClass),
+	}
+	if s.caps.Checksums {
+		in.ChecksumCRC32C = crcHeader(crc)
+	}
+	if err := s.exclusive(ctx, key, &in.IfNoneMatch); err != nil {
+		return err
+	}
+	_, err := s.client.PutObject(ctx, in, s.retrying())
+	if err != nil && refused(err) {
+		// The first attempt may have made the object that the second one met.
+		if mine, herr := s.written(ctx, key, md[metaWrite]); herr != nil {
+			return herr
+		} else if mine {
+			err = nil
+		}
+	}
+	if err == nil {
+		s.recent.add(key)
+	}
+	return err
+}
+
+// exclusive makes a write fail if the key exists: by a condition, or by a look before where the server has none. Keys
+// are unique to a session, so that two writers of one key are a mistake, and not a race that must be won.
+func (s *Store) exclusive(ctx context.Context, key blob.Key, condition **string) error {
+	if s.caps.ConditionalWrites {
+		*condition = aws.String("*")
+		return nil
+	}
+	return s.absent(ctx, key)
+}
+
+// absent returns blob.ErrExists if the blob exists.
+func (s *Store) absent(ctx context.Context, key blob.Key) error {
+	_, err := s.head(ctx, key)
+	switch {
+	case err == nil:
+		return blob.ErrExists
+	case missing(err):
+		return nil
+	}
+	return err
+}
+
+// written tells whether the object was made by the write with a nonce. A missing object is nobody's.
+func (s *Store) written(ctx context.Context, key blob.Key, nonce string) (bool, error) {
+	head, err := s.head(ctx, key)
+	if err != nil {
+		if missing(err) {
+			return false, nil
+		}
+		return false, err
+	}
+	return head.Metadata[metaWrite] == nonce, nil
+}
+
+// putLarge uploads r part by part. Memory is bounded by the store's part buffers.
+func (s *Store) putLarge(ctx context.Context, key blob.Key, r io.ReaderAt, size int64, attr blob.Attributes) error {
+	if err := s.absent(ctx, key); err != nil {
+		return err // now, and not when all is sent
+	}
+	partSize, err := s.partSizeFor(size)
+	if err != nil {
+		return err
+	}
+	u := s.newUpload(key, attr, partSize)
+	defer u.forget()
+	parts := int((size + partSize - 1) / partSize)
+	// The first part by itself: it tells the content type.
+	if err = s.copyPart(ctx, u, r, 1, size); err == nil {
+		g, gctx := errgroup.WithContext(ctx)
+		g.SetLimit(s.cfg.Concurrency)
+		for n := 2; n <= parts && gctx.Err() == nil; n++ {
+			g.Go(func() error { return s.copyPart(gctx, u, r, n, size) })
+		}
+		err = g.Wait()
+	}
+	if err == nil {
+		err = u.complete(ctx, parts, size)
+	}
+	if err != nil {
+		s.abandon(ctx, u)
+	}
+	return err
+}
+
+// partSizeFor is the part size for a blob of a known size: larger than configured if it would have too many parts.
+func (s *Store) partSizeFor(size int64) (int64, error) {
+	const mib = 1 << 20
+	n := int64(s.cfg.MaxParts)
+	least := (size + n - 1) / n
+	if least <= s.cfg.PartSize {
+		return s.cfg.PartSize, nil
+	}
+	least = (least + mib - 1) / mib * mib
+	if least > MaxPartSize {
+		return 0, fmt.Errorf("%w: %d bytes don't fit %d parts of at most %d bytes", blob.ErrInvalid, size, n, int64(MaxPartSize))
+	}
+	return least, nil
+}
+
+// copyPart reads a part of r and puts it.
+func (s *Store) copyPart(ctx context.Context, u *upload, r io.ReaderAt, n int, size int64) error {
+	if err := s.parts.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer s.parts.Release(1)
+	off := int64(n-1) * u.partSize
+	length := min(u.partSize, size-off)
+	var data []byte
+	if length <= s.cfg.PartSize {
+		buf := s.bufs.Get().(*[]byte)
+		defer s.bufs.Put(buf)
+		data = (*buf)[:length]
+	} else {
+		data = make([]byte, length)
+	}
+	if err := readFull(r, data, off, size); err != nil {
+		return err
+	}
+	return u.sendPart(ctx, n, data)
+}
+
+// abortTimeout bounds the clean-up after a failure. What it leaves is found by ListUploads.
+const abortTimeout = 5 * time.Second
+
+// abandon aborts an upload that failed, also when the caller's context has ended.
+func (s *Store) abandon(ctx context.Context, u *upload) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
+	defer cancel()
+	if err := u.abort(ctx); err != nil {
+		s.cfg.Logger.Warn("cannot abort a failed upload; gc will", "key", u.key.String(), "err", translate(ctx, err))
+	}
+}
+
+// readFull fills p from off. A source that ends before size is the caller's mistake.
+func readFull(r io.ReaderAt, p []byte, off, size int64) error {
+	if len(p) == 0 {
+		return nil
+	}
+	n, err := r.ReadAt(p, off)
+	if n == len(p) {
+		return nil
+	}
+	if err == nil || errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: the source ends at %d of %d bytes", blob.ErrInvalid, off+int64(n), size)
+	}
+	return fmt.Errorf("read the source at %d: %w", off, err)
+}
+
+// storedCRC is the checksum in an object's metadata.
+func storedCRC(md map[string]string) (uint32, bool) {
+	crc, err := strconv.ParseUint(md[metaCRC], 16, 32)
+	return uint32(crc), err == nil
+}

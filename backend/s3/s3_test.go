@@ -1,0 +1,102 @@
+package s3
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/graviton-fs/graviton/backend/blob"
+	"github.com/graviton-fs/graviton/backend/blob/blobtest"
+	"github.com/graviton-fs/graviton/backend/s3/s3test"
+)
+
+// server is one for all tests; each has a bucket of its own.
+var server *s3test.Server
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "graviton-s3-")
+	if err == nil {
+		server, err = s3test.StartAt(context.Background(), dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	server.Kill()
+	if err := os.RemoveAll(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// config is for a bucket of the server, through a proxy if there is one.
+func config(t testing.TB, proxy *s3test.Proxy) Config {
+	t.Helper()
+	cfg := Config{
+		Bucket: server.NewBucket(t), Region: s3test.Region, Endpoint: server.Endpoint(), KeyPrefix: "vol/blobs/",
+		AccessKeyID: server.AccessKeyID, SecretAccessKey: server.SecretAccessKey, VolumeID: "volume-1", IOTimeout: 10 * time.Second,
+	}
+	if proxy != nil {
+		cfg.Endpoint = proxy.Endpoint()
+	}
+	return cfg
+}
+
+func open(t testing.TB, cfg Config) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), cfg)
+	check(t, err)
+	t.Cleanup(func() { check(t, s.Close()) })
+	return s
+}
+
+var keys = struct {
+	sync.Mutex
+	n uint64
+}{}
+
+func newKey() blob.Key {
+	keys.Lock()
+	defer keys.Unlock()
+	keys.n++
+	return blob.NewKey(1, keys.n)
+}
+
+func random(n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.Read(b)
+	return b
+}
+
+func TestConformance(t *testing.T) {
+	blobtest.Run(t, func(t *testing.T) blob.Store { return open(t, config(t, nil)) })
+}
+
+func TestReopen(t *testing.T) {
+	cfg := config(t, nil)
+	blobtest.RunReopen(t, func(t *testing.T, dir string) (blob.Store, func() error) {
+		cfg.KeyPrefix = filepath.Base(dir) + "/blobs/"
+		return open(t, cfg), nil
+	})
+}

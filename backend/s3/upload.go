@@ -1,0 +1,306 @@
+package s3
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/graviton-fs/graviton/backend/blob"
+)
+
+var errUploadEnded = fmt.Errorf("%w: the upload has ended", blob.ErrInvalid)
+
+// upload implements blob.Upload and blob.PartLimiter by a multipart upload. The server is told of it with the first
+// part, since the content type of an object is fixed then and the first part tells it.
+type upload struct {
+	s        *Store
+	key      blob.Key
+	metadata map[string]string
+	partSize int64
+	created  time.Time
+
+	// starting is held by what makes the multipart upload.
+	starting chan struct{}
+	// life is held shared by what adds parts and exclusively by what ends the upload.
+	life sync.RWMutex
+	done bool
+
+	mu    sync.Mutex
+	id    string // the server's; "" before the first part
+	parts map[int]part
+}
+
+// part is one that the server has.
+type part struct {
+	etag *string
+	crc  *string
+	size int64
+}
+
+var (
+	_ blob.Upload      = (*upload)(nil)
+	_ blob.PartLimiter = (*upload)(nil)
+)
+
+// NewUpload implements blob.Store.
+func (s *Store) NewUpload(ctx context.Context, key blob.Key, attr blob.Attributes) (blob.Upload, error) {
+	if err := s.checkWrite(ctx, key); err != nil {
+		return nil, s.wrap(ctx, "new upload", key, err)
+	}
+	if !s.caps.Multipart {
+		return nil, s.wrap(ctx, "new upload", key, fmt.Errorf("%w: the server has no multipart uploads", blob.ErrInvalid))
+	}
+	return s.newUpload(key, attr, s.cfg.PartSize), nil
+}
+
+func (s *Store) newUpload(key blob.Key, attr blob.Attributes, partSize int64) *upload {
+	u := &upload{
+		s: s, key: key, metadata: s.newMetadata(attr), partSize: partSize, created: time.Now(),
+		starting: make(chan struct{}, 1), parts: map[int]part{},
+	}
+	s.mu.Lock()
+	s.pending[u] = struct{}{}
+	s.mu.Unlock()
+	return u
+}
+
+// forget takes the upload off the list of those that the server doesn't know.
+func (u *upload) forget() {
+	u.s.mu.Lock()
+	delete(u.s.pending, u)
+	u.s.mu.Unlock()
+}
+
+// PartSize implements blob.Upload.
+func (u *upload) PartSize() int64 { return u.partSize }
+
+// MaxParts implements blob.PartLimiter.
+func (u *upload) MaxParts() int { return u.s.cfg.MaxParts }
+
+// PutPart implements blob.Upload.
+func (u *upload) PutPart(ctx context.Context, n int, p []byte) error {
+	return u.s.wrap(ctx, "put part", u.key, u.putPart(ctx, n, p))
+}
+
+func (u *upload) putPart(ctx context.Context, n int, p []byte) error {
+	if err := u.s.parts.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer u.s.parts.Release(1)
+	return u.sendPart(ctx, n, p)
+}
+
+// sendPart sends a part; the caller holds one of the store's part permits.
+func (u *upload) sendPart(ctx context.Context, n int, p []byte) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if n < 1 || n > u.s.cfg.MaxParts || int64(len(p)) > u.partSize {
+		return fmt.Errorf("%w: part %d with %d bytes; parts are 1 to %d, of at most %d bytes", blob.ErrInvalid, n, len(p), u.s.cfg.MaxParts, u.partSize)
+	}
+	u.life.RLock()
+	defer u.life.RUnlock()
+	if u.done {
+		return errUploadEnded
+	}
+	id, err := u.start(ctx, n, p)
+	if err != nil {
+		return err
+	}
+	u.mu.Lock()
+	delete(u.parts, n) // until it is there
+	u.mu.Unlock()
+	in := &s3.UploadPartInput{
+		Bucket: &u.s.cfg.Bucket, Key: u.s.object(u.key), UploadId: &id, PartNumber: aws.Int32(int32(n)),
+		Body: bytes.NewReader(p), ContentLength: aws.Int64(int64(len(p))),
+	}
+	if u.s.caps.Checksums {
+		in.ChecksumCRC32C = crcHeader(crc32.Checksum(p, castagnoli))
+	}
+	out, err := u.s.client.UploadPart(ctx, in, u.s.retrying())
+	if err != nil {
+		return err
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.parts[n] = part{etag: out.ETag, crc: in.ChecksumCRC32C, size: int64(len(p))}
+	return nil
+}
+
+// start makes the multipart upload on its first call, which has part n with the data p.
+func (u *upload) start(ctx context.Context, n int, p []byte) (string, error) {
+	select {
+	case u.starting <- struct{}{}:
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+	defer func() { <-u.starting }()
+	u.mu.Lock()
+	id := u.id
+	u.mu.Unlock()
+	if id != "" {
+		return id, nil
+	}
+	in := &s3.CreateMultipartUploadInput{
+		Bucket: &u.s.cfg.Bucket, Key: u.s.object(u.key), Metadata: u.metadata,
+		StorageClass: types.StorageClass(u.s.cfg.StorageClass),
+	}
+	if n == 1 {
+		in.ContentType = aws.String(contentType(p))
+	} else {
+		in.Metadata[metaUntyped] = "1"
+	}
+	if u.s.caps.Checksums {
+		in.ChecksumAlgorithm = types.ChecksumAlgorithmCrc32c
+	}
+	// Tried again after a lost answer this leaves a second upload, without parts, which gc aborts.
+	out, err := u.s.client.CreateMultipartUpload(ctx, in, u.s.retrying())
+	if err != nil {
+		return "", err
+	}
+	u.mu.Lock()
+	u.id = aws.ToString(out.UploadId)
+	id = u.id
+	u.mu.Unlock()
+	u.forget()
+	return id, nil
+}
+
+// Complete implements blob.Upload.
+func (u *upload) Complete(ctx context.Context, parts int, size int64) error {
+	return u.s.wrap(ctx, "complete", u.key, u.complete(ctx, parts, size))
+}
+
+func (u *upload) complete(ctx context.Context, parts int, size int64) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	u.life.Lock()
+	defer u.life.Unlock()
+	if u.done {
+		return errUploadEnded
+	}
+	listed, err := u.listed(parts, size)
+	if err != nil {
+		return err
+	}
+	if parts == 0 {
+		return u.completeEmpty(ctx)
+	}
+	in := &s3.CompleteMultipartUploadInput{
+		Bucket: &u.s.cfg.Bucket, Key: u.s.object(u.key), UploadId: &u.id,
+		MultipartUpload: &types.CompletedMultipartUpload{Parts: listed},
+	}
+	if err := u.s.exclusive(ctx, u.key, &in.IfNoneMatch); err != nil {
+		return err
+	}
+	try := u.s.attempts()
+	_, err = u.s.client.CompleteMultipartUpload(ctx, in, try.option)
+	if err != nil && (refused(err) || code(err) == "NoSuchUpload") {
+		err = u.resolve(ctx, err, try)
+	}
+	if err == nil {
+		u.ended()
+		u.s.recent.add(u.key)
+	}
+	return err
+}
+
+// resolve finds out whether a Complete that was refused had been done by an earlier attempt. The server may still be
+// at it, when that attempt was given up for its slowness.
+func (u *upload) resolve(ctx context.Context, refusal error, try *attempts) error {
+	for n := 1; ; n++ {
+		mine, err := u.s.written(ctx, u.key, u.metadata[metaWrite])
+		if err != nil {
+			return err
+		}
+		if mine {
+			return nil
+		}
+		if !try.again() || refused(refusal) || time.Now().After(try.until) {
+			return refusal
+		}
+		if err := sleep(ctx, backoff(n, true)); err != nil {
+			return err
+		}
+	}
+}
+
+// completeEmpty makes a blob without bytes, which S3 has no multipart upload for.
+func (u *upload) completeEmpty(ctx context.Context) error {
+	delete(u.metadata, metaUntyped)
+	if err := u.s.putBytes(ctx, u.key, nil, u.metadata); err != nil {
+		return err
+	}
+	if err := u.abortParts(ctx); err != nil {
+		u.s.cfg.Logger.Warn("cannot drop surplus parts of an upload; gc will", "key", u.key.String(), "err", translate(ctx, err))
+	}
+	u.ended()
+	return nil
+}
+
+// listed checks what Complete was asked for against the parts that were put, and lists them.
+func (u *upload) listed(parts int, size int64) ([]types.CompletedPart, error) {
+	if parts < 0 || parts > u.s.cfg.MaxParts || size < 0 || int64(parts) != (size+u.partSize-1)/u.partSize {
+		return nil, fmt.Errorf("%w: %d parts of %d bytes for a size of %d", blob.ErrInvalid, parts, u.partSize, size)
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	var all []types.CompletedPart
+	for n := 1; n <= parts; n++ {
+		want := min(u.partSize, size-int64(n-1)*u.partSize)
+		p, ok := u.parts[n]
+		if !ok {
+			return nil, fmt.Errorf("%w: part %d is missing", blob.ErrInvalid, n)
+		}
+		if p.size != want {
+			return nil, fmt.Errorf("%w: part %d has %d bytes, want %d", blob.ErrInvalid, n, p.size, want)
+		}
+		all = append(all, types.CompletedPart{ETag: p.etag, ChecksumCRC32C: p.crc, PartNumber: aws.Int32(int32(n))})
+	}
+	return all, nil
+}
+
+// Abort implements blob.Upload.
+func (u *upload) Abort(ctx context.Context) error {
+	return u.s.wrap(ctx, "abort", u.key, u.abort(ctx))
+}
+
+func (u *upload) abort(ctx context.Context) error {
+	u.life.Lock()
+	defer u.life.Unlock()
+	if u.done {
+		return nil
+	}
+	if err := u.abortParts(ctx); err != nil {
+		return err
+	}
+	u.ended()
+	return nil
+}
+
+// abortParts drops what the server has of the upload.
+func (u *upload) abortParts(ctx context.Context) error {
+	if u.id == "" {
+		return nil
+	}
+	err := u.s.abortMultipart(ctx, u.s.object(u.key), &u.id)
+	if errors.Is(err, context.Canceled) {
+		return ctx.Err()
+	}
+	return err
+}
+
+// ended is called with life held.
+func (u *upload) ended() {
+	u.done = true
+	u.forget()
+}
