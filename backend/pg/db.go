@@ -1,0 +1,76 @@
+package pg
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// DB is an open database. Its methods may be called concurrently.
+type DB struct {
+	cfg   Config
+	pool  *pgxpool.Pool
+	store string // for messages
+	log   *slog.Logger
+
+	dropped atomic.Int64 // when the pool's connections were last dropped, in ns
+
+	closeOnce sync.Once
+}
+
+// Open connects to the database, makes or updates its schema if need be, and checks that it can be used. A server that
+// can't be reached is not waited for. Errors are one line that says what to do.
+func Open(ctx context.Context, cfg Config) (*DB, error) {
+	if err := cfg.setDefaults(); err != nil {
+		return nil, err
+	}
+	pc, err := parseURL(&cfg)
+	if err != nil {
+		return nil, err
+	}
+	db := &DB{cfg: cfg, log: cfg.Logger, store: place(&pc.ConnConfig.Config, cfg.Schema)}
+	if err := db.prepare(ctx, pc.ConnConfig); err != nil {
+		return nil, fmt.Errorf("%s: %w", db.store, err)
+	}
+	if db.pool, err = pgxpool.NewWithConfig(ctx, pc); err != nil {
+		return nil, fmt.Errorf("%s: %w", db.store, err)
+	}
+	return db, nil
+}
+
+// prepare looks at the server through a connection of its own, and makes the schema.
+func (db *DB) prepare(ctx context.Context, cc *pgx.ConnConfig) error {
+	ctx, cancel := context.WithTimeout(ctx, db.cfg.ConnectionTimeout+db.cfg.IOTimeout)
+	defer cancel()
+	conn, err := pgx.ConnectConfig(ctx, cc)
+	if err != nil {
+		return explainConnect(cc, err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is under way on it
+	if err := checkPooler(ctx, conn, cc); err != nil {
+		return err
+	}
+	if err := checkServer(ctx, conn); err != nil {
+		return err
+	}
+	return migrateSchema(ctx, conn, &db.cfg)
+}
+
+// database is the name of the database.
+func (db *DB) database() string { return db.pool.Config().ConnConfig.Database }
+
+// connect opens a connection beside the pool, which the caller closes.
+func (db *DB) connect(ctx context.Context) (*pgx.Conn, error) {
+	return pgx.ConnectConfig(ctx, db.pool.Config().ConnConfig)
+}
+
+// Close waits for operations that are under way and closes the connections.
+func (db *DB) Close() error {
+	db.closeOnce.Do(db.pool.Close)
+	return nil
+}

@@ -1,0 +1,94 @@
+package pg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+const (
+	firstPause = 10 * time.Millisecond
+	lastPause  = time.Second
+)
+
+// retry runs run until it succeeds, fails for good, or has failed for IOTimeout for reasons that pass: a connection
+// that was lost, a server that starts, another transaction in the way. run must be one that may be run again, whether or
+// not the server did what was asked before. Its errors are translated.
+//
+// run gets a context that ends after IOTimeout, so that a server that hangs is given up too.
+func (db *DB) retry(ctx context.Context, run func(ctx context.Context) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	limited, cancel := context.WithTimeout(ctx, db.cfg.IOTimeout)
+	defer cancel()
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		err := db.translate(run(limited))
+		if err == nil || !transient(err) && limited.Err() == nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return callersError(ctx, err)
+		}
+		if lost(err) {
+			db.dropIdle()
+		}
+		select {
+		case <-limited.Done():
+			if ctx.Err() != nil {
+				return callersError(ctx, err)
+			}
+			return &serverError{kindUnavailable, fmt.Errorf("no success for %v: %w", db.cfg.IOTimeout, withoutDeadline(err))}
+		case <-time.After(pause/2 + rand.N(pause)):
+		}
+	}
+}
+
+// callersError is the caller's own end, with what was in the way at that time.
+func callersError(ctx context.Context, err error) error {
+	if errors.Is(err, ctx.Err()) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ctx.Err(), err)
+}
+
+// withoutDeadline takes the deadline that retry set itself out of an error's chain: the caller's didn't pass.
+func withoutDeadline(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return errors.New("the server doesn't answer")
+	}
+	return err
+}
+
+// dropIdle closes the connections of the pool, at most once a second: after a restart of the server all are dead, and
+// each would cost another attempt.
+func (db *DB) dropIdle() {
+	now := time.Now().UnixNano()
+	last := db.dropped.Load()
+	if now-last > int64(time.Second) && db.dropped.CompareAndSwap(last, now) {
+		db.pool.Reset()
+	}
+}
+
+// acquire takes a connection out of the pool, for at most ConnectionTimeout. The caller releases it.
+func (db *DB) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	limited, cancel := context.WithTimeout(ctx, db.cfg.ConnectionTimeout)
+	defer cancel()
+	conn, err := db.pool.Acquire(limited)
+	if err == nil {
+		return conn, nil
+	}
+	if ctx.Err() != nil || limited.Err() == nil {
+		return nil, err
+	}
+	if st := db.pool.Stat(); st.AcquiredConns() >= st.MaxConns() {
+		return nil, &serverError{kindUnavailable, fmt.Errorf("all %d connections of the pool are in use since %v: raise "+
+			"postgres.pool.max-size", st.MaxConns(), db.cfg.ConnectionTimeout)}
+	}
+	return nil, &serverError{kindLost, fmt.Errorf("no connection within postgres.pool.connection-timeout, %v",
+		db.cfg.ConnectionTimeout)}
+}
