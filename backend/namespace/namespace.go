@@ -23,8 +23,10 @@ type Store interface {
 	// Sync returns once all that was committed before the call survives power loss. Where the volume's blobs are
 	// kept in the same log, those that were stored before the call are covered too.
 	Sync(ctx context.Context) error
-	// Watch yields the changes that other daemons commit after the given version, until ctx ends. A store that only
-	// one process can open yields none.
+	// Watch yields the changes that others commit after the given version, until ctx ends or an error of the store
+	// that isn't transient: those of other daemons, not those made through this Store. A change may be yielded more
+	// than once. With version 0, or one that is too old, the first Change has All set and the version from which
+	// the others follow; so has one after a lost connection. A store that only one process can open yields none.
 	Watch(ctx context.Context, after Version) iter.Seq2[Change, error]
 	// Close releases the store. Nothing may be called after it.
 	Close() error
@@ -36,28 +38,47 @@ type OpID [16]byte
 // Version is a point in the volume's history, ordered by commit as far as a reader of Watch needs it.
 type Version uint64
 
-// Change is what another daemon changed: an inode, and where Name isn't empty the entry of that name in it.
+// Change is what another daemon changed: an inode, and where Name isn't empty the entry of that name in it. With All
+// it says nothing else than that everything may have changed.
 type Change struct {
 	Version Version
 	Ino     Ino
 	Name    string
+	All     bool
+}
+
+// Clock is an optional ability of a Store that several daemons use: one clock for all of them.
+type Clock interface {
+	// Now is the store's own time, so that leases don't rest on the daemons' clocks.
+	Now(ctx context.Context) (Time, error)
+}
+
+// Solo is an optional ability of a Store that several daemons use: work that only one of them does at a time.
+type Solo interface {
+	// Alone runs fn while no other daemon runs one under the same name, and reports whether it ran; it doesn't wait
+	// for its turn. The context of fn ends when the store can no longer promise that. The error is fn's, or the
+	// store's if it could not be asked.
+	Alone(ctx context.Context, name string, fn func(ctx context.Context) error) (ran bool, err error)
 }
 
 // Lock says how a transaction holds a record until it ends.
 type Lock uint8
 
-// The kinds of Lock: none, against deletion, or against any change.
+// The kinds of Lock: none, against any change but by Apply, or against any change. An Update holds what it reads at
+// least as Shared.
 const (
 	Unlocked Lock = iota
 	Shared
 	Exclusive
 )
 
-// Want names what fn will read, to be fetched in one round trip, and what it will lock. Rows are locked by kind in the
-// order of the fields, and within a kind in key order. A read that isn't wanted works too, and costs a round trip.
+// Want names what fn will read, to be fetched in one round trip, and what it will lock: an inode with its extents, an
+// entry by its name. The store takes all locks in one order of its own, so that transactions don't wait for each other
+// in a circle. A read that isn't wanted works too, and costs a round trip, or a second run of fn.
 type Want struct {
 	Inodes  []InodeWant
 	Entries []EntryWant
+	Lists   []ListWant
 	Extents []RangeWant
 	Xattrs  []XattrKey
 	// Reclaims marks a transaction that frees space: it may use the store's reserve when the store is full.
@@ -66,16 +87,30 @@ type Want struct {
 
 // InodeWant asks for an inode.
 type InodeWant struct {
-	Ino  Ino
-	Lock Lock
+	Ino      Ino
+	Lock     Lock
+	Contents int  // also so many of its extents and so many of its xattrs, as EntryWant says
+	Orphan   bool // also its Orphan
 }
 
-// EntryWant asks for a directory entry and the inode that it leads to.
+// EntryWant asks for a directory entry and the inode that it leads to, both with the same Lock.
 type EntryWant struct {
 	Parent Ino
 	Name   string
 	Lock   Lock
 	Empty  bool // also whether the directory that it leads to is empty
+	// Contents asks for so many extents and so many xattrs of the inode, from the first. It is for their removal:
+	// the extents may come without their Inline bytes, and must not be Put.
+	Contents int
+}
+
+// ListWant asks for Limit entries of a directory in the order of cookies, from Cookie on; with Inodes also for the inodes
+// that these and all later entries of the scan lead to.
+type ListWant struct {
+	Dir    Ino
+	Cookie uint64
+	Limit  int
+	Inodes bool
 }
 
 // RangeWant asks for the extents that touch the bytes from From up to To of an inode.
