@@ -89,7 +89,7 @@ func (b *blobs) putLarge(ctx context.Context, key blob.Key, r io.ReaderAt, size 
 				return err
 			}
 			n++
-			if err := u.putPart(ctx, n, data); err != nil {
+			if err := u.putPart(ctx, n, [][]byte{data}); err != nil {
 				return err
 			}
 		}

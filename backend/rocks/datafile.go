@@ -42,41 +42,62 @@ func dataSize(length int64) int64 {
 // blockSum is a block's checksum. It covers the place where the block belongs, so that data written to a wrong place or
 // into a wrong file are noticed too.
 func blockSum(gen uint64, block int64, data []byte) uint32 {
+	return crc32.Update(placeSum(gen, block), castagnoli, data)
+}
+
+// placeSum is a checksum's beginning.
+func placeSum(gen uint64, block int64) uint32 {
 	var place [16]byte
 	binary.BigEndian.PutUint64(place[:8], gen)
 	binary.BigEndian.PutUint64(place[8:], uint64(block))
-	return crc32.Update(crc32.Checksum(place[:], castagnoli), castagnoli, data)
+	return crc32.Checksum(place[:], castagnoli)
 }
 
 // sumBufs lends the page of checksums of a segment.
 var sumBufs = sync.Pool{New: func() any { return new([sumsSize]byte) }}
 
-// writeSegment writes part n and its checksums with one call.
-func writeSegment(f *os.File, gen uint64, n int, p []byte) error {
-	if len(p) == 0 {
+// writeSegment writes part n, size bytes in some buffers, and its checksums with one call.
+func writeSegment(f *os.File, gen uint64, n int, bufs [][]byte, size int64) error {
+	if size == 0 {
 		return nil
 	}
 	sums := sumBufs.Get().(*[sumsSize]byte)
 	defer sumBufs.Put(sums)
 	clear(sums[:])
-	first := int64(n-1) * (partSize / blockSize)
-	for i := 0; i*blockSize < len(p); i++ {
-		sum := blockSum(gen, first+int64(i), p[i*blockSize:min(len(p), (i+1)*blockSize)])
-		binary.BigEndian.PutUint32(sums[i*sumLen:], sum)
-	}
+	sumBlocks(sums, gen, int64(n-1)*(partSize/blockSize), bufs)
 	off := int64(n-1) * segmentSize
-	if err := writeAll(f, [][]byte{sums[:], p}, off); err != nil {
+	if err := writeAll(f, append([][]byte{sums[:]}, bufs...), off); err != nil {
 		return explainFile(err)
 	}
 	// Write-out begins now, so that Complete doesn't find it all at once. That it doesn't is no error: fdatasync tells.
-	_ = unix.SyncFileRange(int(f.Fd()), off, sumsSize+int64(len(p)), unix.SYNC_FILE_RANGE_WRITE)
+	_ = unix.SyncFileRange(int(f.Fd()), off, sumsSize+size, unix.SYNC_FILE_RANGE_WRITE)
 	return nil
 }
+
+// sumBlocks computes the checksums of blocks whose bytes may begin in one buffer and end in another.
+func sumBlocks(sums *[sumsSize]byte, gen uint64, block int64, bufs [][]byte) {
+	sum, have, at := placeSum(gen, block), 0, 0
+	for _, p := range bufs {
+		for len(p) > 0 {
+			k := min(len(p), blockSize-have)
+			sum = crc32.Update(sum, castagnoli, p[:k])
+			p, have = p[k:], have+k
+			binary.BigEndian.PutUint32(sums[at:], sum)
+			if have == blockSize {
+				block, at, have = block+1, at+sumLen, 0
+				sum = placeSum(gen, block)
+			}
+		}
+	}
+}
+
+// maxBufs is how many buffers the kernel takes with one call (IOV_MAX).
+const maxBufs = 1024
 
 // writeAll writes buffers in a row, however many calls that takes.
 func writeAll(f *os.File, bufs [][]byte, off int64) error {
 	for len(bufs) > 0 {
-		n, err := unix.Pwritev(int(f.Fd()), bufs, off)
+		n, err := unix.Pwritev(int(f.Fd()), bufs[:min(len(bufs), maxBufs)], off)
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}

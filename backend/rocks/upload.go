@@ -77,17 +77,30 @@ func (u *upload) PutPart(ctx context.Context, n int, p []byte) error {
 		return u.b.wrap("put part", u.key, err)
 	}
 	defer u.b.db.leave()
-	return u.b.wrap("put part", u.key, u.putPart(ctx, n, p))
+	return u.b.wrap("put part", u.key, u.putPart(ctx, n, [][]byte{p}))
 }
 
-func (u *upload) putPart(ctx context.Context, n int, p []byte) error {
+// PutPartv implements blob.PartVector.
+func (u *upload) PutPartv(ctx context.Context, n int, bufs [][]byte) error {
+	if err := u.b.begin(ctx, u.key); err != nil {
+		return u.b.wrap("put part", u.key, err)
+	}
+	defer u.b.db.leave()
+	return u.b.wrap("put part", u.key, u.putPart(ctx, n, bufs))
+}
+
+func (u *upload) putPart(ctx context.Context, n int, bufs [][]byte) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if n < 1 || int64(n) > (1<<62)/partSize || len(p) > partSize {
-		return fmt.Errorf("%w: part %d with %d bytes", blob.ErrInvalid, n, len(p))
+	var size int64
+	for _, p := range bufs {
+		size += int64(len(p))
 	}
-	if err := u.b.db.space.grow(int64(len(p))); err != nil {
+	if n < 1 || int64(n) > (1<<62)/partSize || size > partSize {
+		return fmt.Errorf("%w: part %d with %d bytes", blob.ErrInvalid, n, size)
+	}
+	if err := u.b.db.space.grow(size); err != nil {
 		return err
 	}
 	u.life.RLock()
@@ -98,14 +111,14 @@ func (u *upload) putPart(ctx context.Context, n int, p []byte) error {
 	u.mu.Lock()
 	delete(u.parts, n) // until it is there
 	u.mu.Unlock()
-	if err := writeSegment(u.file, u.m.gen, n, p); err != nil {
+	if err := writeSegment(u.file, u.m.gen, n, bufs, size); err != nil {
 		return err
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.parts[n] = int64(len(p))
-	if n == 1 {
-		u.m.contentType = contentType(p)
+	u.parts[n] = size
+	if n == 1 && size > 0 {
+		u.m.contentType = contentType(bufs[0])
 	}
 	return nil
 }

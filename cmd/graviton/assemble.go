@@ -21,7 +21,7 @@ import (
 type stores struct {
 	names namespace.Store
 	blobs blob.Store
-	cache *cache.Store
+	cache *cache.Store // pages of blobs that come from far; nil where there is none
 	close func() error
 }
 
@@ -35,14 +35,8 @@ func openStores(cfg *config.Config, log *slog.Logger) (*stores, error) {
 	if err != nil {
 		return nil, err
 	}
-	pages, err := cache.New(db.Blobs(), cache.Config{Memory: share.pages})
-	if err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	return &stores{
-		names: db.Namespace(), blobs: pages, cache: pages,
-		close: func() error { return errors.Join(pages.Close(), db.Close()) },
-	}, nil
+	// No page cache of our own: the kernel has the pages of local files already, once for the mount and once for the disk.
+	return &stores{names: db.Namespace(), blobs: db.Blobs(), close: db.Close}, nil
 }
 
 // lockPatience is how long a locked database is waited for, if no daemon says that it has it: a killed daemon keeps the

@@ -206,8 +206,10 @@ func (d *daemon) Unmount(ctx context.Context, lazy bool) control.UnmountResult {
 // Status implements control.Daemon.
 func (d *daemon) Status(ctx context.Context) (control.Status, error) {
 	s := control.Status{Record: d.record, Backend: d.m.cfg.Backend, Memory: residentBytes()}
-	stats := d.stores.cache.Stats()
-	s.CacheHits, s.CacheMiss = stats.Hits, stats.Misses
+	if c := d.stores.cache; c != nil {
+		stats := c.Stats()
+		s.CacheHits, s.CacheMiss = stats.Hits, stats.Misses
+	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	return s, control.Local{Volume: d.volume}.Describe(ctx, &s)

@@ -102,33 +102,29 @@ func (n *node) takeBatch() *batch {
 	b := &batch{gen: n.gen, stream: n.stream, mtime: n.mtime}
 	n.gen++
 	n.stream = nil
-	s := b.stream
-	if s == nil {
-		s = new(stream)
-	}
 	b.loose = n.dirty.loose
-	for n.dirty.loose > 0 {
-		size := n.dirty.loose
-		if b.stream != nil {
-			size = min(size, s.partSize)
-		}
-		b.parts = append(b.parts, n.cutPart(s, size))
+	switch {
+	case b.stream != nil:
+		b.parts = n.layOut(b.stream)
+		b.key, b.size = b.stream.key, b.stream.size
+	case b.loose > 0:
+		whole := n.dirty.gatherAll()
+		b.parts, b.size = []part{whole}, whole.size // it gets its key when it is put
 	}
 	n.dirty.tree.Scan(func(_ uint64, p *piece) bool {
 		b.pieces = append(b.pieces, *p)
 		return true
 	})
 	if len(b.pieces) == 0 && b.stream != nil { // all of it was cut off or overwritten
-		b.empty, b.stream = b.stream, nil
-		return b
+		b.empty, b.stream, b.key = b.stream, nil, ""
 	}
-	b.key, b.size = s.key, s.size // of a stream; a whole blob gets its key when it is put
 	return b
 }
 
 // storeBatch puts the batch's data where they belong and returns the extents that describe them.
 func (n *node) storeBatch(ctx context.Context, b *batch) ([]*namespace.Extent, error) {
 	if b.empty != nil {
+		b.empty.pending.Add(-len(b.parts)) // nobody needs them
 		n.dropStream(ctx, b.empty)
 	}
 	switch {
@@ -256,6 +252,7 @@ func (n *node) endBatch(b *batch, rec *namespace.Inode, err error) {
 		n.loaded = false // the size is the committed one again; read when next needed
 	}
 	if err == nil && n.loaded {
+		n.stored = rec.Size
 		n.size = max(n.size, rec.Size)
 		n.hasSuid = privileged(rec.Mode)
 	}

@@ -225,7 +225,6 @@ func (m *model) setattr() {
 	if set.UID != nil {
 		o.uid, o.gid = *set.UID, *set.GID
 	}
-	o.committed()
 	m.same(o, rec)
 }
 

@@ -30,6 +30,7 @@ type node struct {
 	mu      sync.Mutex
 	loaded  bool
 	size    uint64 // current size, with what is only written in memory
+	stored  uint64 // committed size, as far as this daemon knows
 	hasCaps bool   // has a security.capability attribute, which a write removes
 	hasSuid bool   // has a setuid or setgid bit, which some writes clear
 	mtime   namespace.Time
@@ -131,7 +132,8 @@ func (n *node) load(ctx context.Context) error {
 	n.mu.Lock()
 	n.loaded = true
 	n.size = max(rec.Size, n.dirty.end()) // writers don't wait for this
-	n.hasCaps = n.hasCaps || caps         // one may have been set since the look
+	n.stored = rec.Size
+	n.hasCaps = n.hasCaps || caps // one may have been set since the look
 	n.hasSuid = privileged(rec.Mode)
 	n.mu.Unlock()
 	return nil

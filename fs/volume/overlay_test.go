@@ -25,7 +25,8 @@ type overlayModel struct {
 // TestOverlay compares the overlay with an array of bytes.
 func TestOverlay(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := &overlayModel{gen: 1, up: new(stream), blobs: map[*stream][]byte{}}
+		m := &overlayModel{gen: 1, blobs: map[*stream][]byte{}}
+		m.startUp(t)
 		t.Repeat(map[string]func(*rapid.T){
 			"write": m.write, "tiny": m.tiny, "cut": m.cutOut, "split": m.splitAt, "part": m.givePart,
 			"stored": m.storedPart, "commit": m.nextGen, "drop": m.dropGen, "read": m.readBack, "": m.check,
@@ -69,21 +70,43 @@ func (m *overlayModel) splitAt(t *rapid.T) {
 	m.dirty.split(rapid.Uint64Range(0, overlayMax).Draw(t, "at"))
 }
 
+// givePart gives away a part that is whole.
 func (m *overlayModel) givePart(t *rapid.T) {
-	if m.dirty.loose == 0 {
+	number := rapid.IntRange(1, overlayMax/int(m.up.partSize)+1).Draw(t, "part")
+	if m.up.isGiven(number) || !m.up.ours(&m.dirty, number) {
 		t.Skip()
 	}
-	before := m.up.size
-	job := m.cutPart(m.up, rapid.Uint64Range(1, overlayMax).Draw(t, "size"))
-	m.up.pending.Done()
-	for _, d := range job.data {
-		m.blobs[m.up] = append(m.blobs[m.up], d...)
+	job := m.cutPart(m.up, number)
+	if job.size != m.up.partSize {
+		t.Fatalf("part %d has %d bytes, and was whole", number, job.size)
 	}
-	if job.at != before || job.size != m.up.size-before || int(m.up.size) != len(m.blobs[m.up]) {
-		t.Fatalf("part at %d with %d bytes, of a stream that grew from %d to %d and got %d", job.at, job.size, before,
-			m.up.size, len(m.blobs[m.up]))
+	m.handOut(t, job)
+}
+
+// handOut notes what a part got.
+func (m *overlayModel) handOut(t *rapid.T, job part) {
+	m.up.pending.Done()
+	if job.at != uint64(job.number-1)*m.up.partSize || job.size > m.up.partSize {
+		t.Fatalf("part %d is at %d and has %d bytes", job.number, job.at, job.size)
+	}
+	at := job.at
+	for _, d := range job.data {
+		at += uint64(copy(m.blobs[m.up][at:], d))
+	}
+	if at != job.at+job.size {
+		t.Fatalf("part %d has %d bytes, not %d", job.number, at-job.at, job.size)
 	}
 	m.given = append(m.given, job)
+}
+
+// startUp begins a new stream.
+func (m *overlayModel) startUp(t *rapid.T) {
+	m.up = &stream{
+		partSize: rapid.Uint64Range(16, 500).Draw(t, "part size"),
+		base:     rapid.Uint64Range(0, overlayMax).Draw(t, "base"),
+	}
+	m.blobs[m.up] = make([]byte, 3*overlayMax)
+	m.given = nil
 }
 
 // storedPart ends a part of the present stream, in any order.
@@ -98,13 +121,32 @@ func (m *overlayModel) storedPart(t *rapid.T) {
 	}
 }
 
-// nextGen is a commit's beginning: all loose data goes to the stream, and new writes don't touch it.
+// nextGen is a commit's beginning: all loose data goes to the stream, and new writes don't touch it. The stream has all
+// parts then, and all but the last are whole.
 func (m *overlayModel) nextGen(t *rapid.T) {
-	for m.dirty.loose > 0 {
-		m.givePart(t)
+	before := len(m.given)
+	for _, job := range m.layOut(m.up) {
+		m.handOut(t, job)
+	}
+	if m.dirty.loose != 0 {
+		t.Fatalf("%d bytes have no place", m.dirty.loose)
+	}
+	sizes := map[int]uint64{}
+	for _, job := range m.given {
+		sizes[job.number] = job.size
+	}
+	var total uint64
+	for number := 1; number <= len(m.up.given); number++ {
+		if number < len(m.up.given) && sizes[number] != m.up.partSize || sizes[number] == 0 {
+			t.Fatalf("part %d of %d has %d bytes", number, len(m.up.given), sizes[number])
+		}
+		total += sizes[number]
+	}
+	if total != m.up.size || len(m.given)-before > len(m.up.given) {
+		t.Fatalf("%d bytes in %d parts, the stream counts %d", total, len(m.given), m.up.size)
 	}
 	m.gen++
-	m.up, m.given = new(stream), nil
+	m.startUp(t)
 }
 
 // dropGen is a commit's end.

@@ -2,13 +2,14 @@ package volume
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/graviton-fs/graviton/backend/blob"
 )
 
-// streamWindow is how much written data stays out of a stream's parts, beyond one part: the kernel's write-back sends
-// a file's pages out of order and sends the last one again.
+// streamWindow is how far writing has to be beyond a part before it is given away: the kernel's write-back sends the page
+// at the end of what is written again.
 const streamWindow = 2 << 20
 
 // streamPart is the size of the usual stores' parts, in bytes.
@@ -17,14 +18,24 @@ const streamPart = 4 << 20
 // streamParts is how many parts of one stream are on their way at a time.
 const streamParts = 2
 
-// stream is a blob in the making, to which written data of one file is given part by part.
+// streamBulk is how many parts of written data that make no whole part a file may have in memory before they are
+// committed as they are.
+const streamBulk = 8
+
+// streamAhead is how many parts beyond the last one a part may be given away: what write-back sends out of order.
+const streamAhead = 16
+
+// stream is a blob in the making, to which written data of one file is given part by part. Part n holds the file's bytes
+// from base + (n-1)·partSize on, in whatever order they were written, so that a file written once becomes one blob with
+// its raw bytes.
 type stream struct {
 	key      blob.Key
 	up       blob.Upload
 	partSize uint64
-	parts    int    // given out so far
-	size     uint64 // bytes given out so far
-	next     uint64 // file offset behind what was given out last
+	base     uint64 // file offset of the first part
+	given    []bool // by part number - 1: given out; guarded by the node's mu
+	full     []int  // numbers of parts that are whole and wait for the window; guarded by the node's mu
+	size     uint64 // bytes of the blob, once its layout is final
 
 	slots   chan struct{}  // one for each part on its way
 	pending sync.WaitGroup // parts given out and not stored; added to under the node's mu
@@ -35,30 +46,57 @@ type stream struct {
 // newKey returns the key of a new blob.
 func (v *Volume) newKey() blob.Key { return blob.NewKey(v.session, v.nextKey.Add(1)) }
 
-// streamBulk is how many parts of written data a file may have in memory before they are given away in any order: data
-// that came out of order usually gets into order first.
-const streamBulk = 8
+// feed gives away the parts that the data written from lo up to hi made ready. An error stays with the stream until the
+// commit that needs it. Data that make no parts are committed when they are too many.
+func (n *node) feed(ctx context.Context, lo, hi uint64) {
+	for {
+		n.mu.Lock()
+		s := n.stream
+		if s == nil {
+			start := n.streamable()
+			n.mu.Unlock()
+			if !start {
+				break
+			}
+			if n.startStream(ctx) == nil {
+				return
+			}
+			continue
+		}
+		s.mark(&n.dirty, lo, hi)
+		job, ok := n.nextPart(s)
+		n.mu.Unlock()
+		if !ok {
+			break
+		}
+		n.sendPart(ctx, s, job)
+	}
+	n.mu.Lock()
+	bulk := n.dirty.loose >= streamBulk*n.v.part+n.v.window && (n.stream == nil || len(n.stream.full) == 0)
+	n.mu.Unlock()
+	if bulk {
+		n.flushFor(ctx)
+	}
+}
 
-// ready reports whether to cut a part now: where the stream goes on there is one, and the window behind it, without a
-// gap; or there is so much data that it has to go as it is. The caller holds mu.
-func (n *node) ready(part uint64) bool {
-	if n.dirty.loose < part+n.v.window {
+// streamable reports whether the written data are the beginning of a long sequence. Where they don't go on at the end of
+// what is stored, what comes before them may be still on its way. The caller holds mu.
+func (n *node) streamable() bool {
+	if n.dirty.loose < n.v.part+n.v.window {
 		return false
 	}
-	var next uint64
-	if n.stream != nil {
-		next = n.stream.next
-	} else if p := n.dirty.firstLoose(0, MaxFile); p != nil {
-		next = p.off
+	p := n.dirty.firstLoose(0, MaxFile)
+	if p.off != n.stored && n.dirty.loose < streamBulk/2*n.v.part {
+		return false
 	}
-	return n.dirty.run(next, part+n.v.window) || n.dirty.loose >= streamBulk*part+n.v.window
+	return n.dirty.run(p.off, n.v.part)
 }
 
 // run reports whether size bytes from an offset on are loose and without a gap.
 func (o *overlay) run(from, size uint64) bool {
 	end := from
 	o.from(from, func(p *piece) bool {
-		if p.off != end || p.stream != nil {
+		if p.off > end || p.stream != nil {
 			return false
 		}
 		end = p.end()
@@ -67,34 +105,8 @@ func (o *overlay) run(from, size uint64) bool {
 	return end-from >= size
 }
 
-// feed gives the stream full parts as they are ready. An error stays with the stream until the commit that needs it.
-func (n *node) feed(ctx context.Context) {
-	for {
-		n.mu.Lock()
-		s := n.stream
-		if !n.ready(n.v.part) {
-			n.mu.Unlock()
-			return
-		}
-		n.mu.Unlock()
-		if s == nil {
-			if s = n.startStream(ctx); s == nil {
-				return
-			}
-		}
-		n.mu.Lock()
-		if n.stream != s || !n.ready(s.partSize) {
-			n.mu.Unlock()
-			continue
-		}
-		job := n.cutPart(s, s.partSize)
-		n.mu.Unlock()
-		n.sendPart(ctx, s, job)
-	}
-}
-
-// startStream opens an upload for the file, or returns nil when that fails: then its data stays in memory, and the
-// commit says what is wrong.
+// startStream opens an upload for the file, or returns nil when that fails: then its data stay in memory, and the commit
+// says what is wrong.
 func (n *node) startStream(ctx context.Context) *stream {
 	key := n.v.newKey()
 	up, err := n.v.blobs.NewUpload(ctx, key, nil)
@@ -104,70 +116,64 @@ func (n *node) startStream(ctx context.Context) *stream {
 	s := &stream{key: key, up: up, partSize: uint64(up.PartSize()), slots: make(chan struct{}, streamParts)}
 	n.mu.Lock()
 	first := n.stream
-	if first == nil {
+	p := n.dirty.firstLoose(0, MaxFile)
+	if first == nil && p != nil {
+		s.base = p.off
+		s.mark(&n.dirty, s.base, n.dirty.end())
 		n.stream = s
 	}
 	n.mu.Unlock()
-	if first != nil { // another writer was faster
+	if first != nil || p == nil { // another writer was faster, or a commit took all
 		n.dropStream(context.WithoutCancel(ctx), s)
 		return first
 	}
 	return s
 }
 
-// part is a part of a stream and the data that it is made of.
-type part struct {
-	number int
-	at     uint64 // offset in the blob
-	data   [][]byte
-	size   uint64
-}
-
-// cutPart gives up to size bytes of loose data to the stream: those that follow what it got last, or else from the
-// file's beginning. The caller holds mu.
-func (n *node) cutPart(s *stream, size uint64) part {
-	s.parts++
-	s.pending.Add(1)
-	job := part{number: s.parts, at: s.size}
-	pick := func(from, to uint64) {
-		for job.size < size {
-			p := n.dirty.firstLoose(from, to)
-			if p == nil {
-				return
-			}
-			if left := size - job.size; p.length > left {
-				n.dirty.split(p.off + left)
-				continue
-			}
-			n.dirty.account(p, -1)
-			p.stream, p.at = s, s.size
-			n.dirty.account(p, 1)
-			job.data = append(job.data, p.data)
-			job.size += p.length
-			s.size += p.length
-			s.next = p.end()
-			from = p.end()
-		}
+// mark notes which parts the data written from lo up to hi made whole. The caller holds the node's mu.
+func (s *stream) mark(o *overlay, lo, hi uint64) {
+	if hi <= s.base {
+		return
 	}
-	pick(s.next, MaxFile)
-	pick(0, MaxFile)
-	return job
+	first := int((max(lo, s.base) - s.base) / s.partSize)
+	last := min(int((hi-1-s.base)/s.partSize), len(s.given)+streamAhead)
+	for i := first; i <= last; i++ {
+		if s.isGiven(i+1) || slices.Contains(s.full, i+1) || !s.ours(o, i+1) {
+			continue
+		}
+		s.full = append(s.full, i+1)
+	}
 }
 
-// firstLoose returns the first piece in a range that no stream has.
-func (o *overlay) firstLoose(from, to uint64) *piece {
-	var hit *piece
-	o.from(from, func(p *piece) bool {
-		if p.off >= to {
-			return false
+// ours reports whether the bytes of part number are all there and loose.
+func (s *stream) ours(o *overlay, number int) bool { return o.run(s.begin(number), s.partSize) }
+
+// begin is the file offset of a part.
+func (s *stream) begin(number int) uint64 { return s.base + uint64(number-1)*s.partSize }
+
+func (s *stream) isGiven(number int) bool { return number <= len(s.given) && s.given[number-1] }
+
+func (s *stream) give(number int) {
+	for len(s.given) < number {
+		s.given = append(s.given, false)
+	}
+	s.given[number-1] = true
+}
+
+// nextPart takes a whole part that the writing has left behind. The caller holds mu.
+func (n *node) nextPart(s *stream) (part, bool) {
+	end := n.dirty.end()
+	for i, number := range s.full {
+		if s.begin(number)+s.partSize+n.v.window > end {
+			continue
 		}
-		if p.stream == nil && p.off >= from {
-			hit = p
-			return false
+		s.full = slices.Delete(s.full, i, i+1)
+		if !s.ours(&n.dirty, number) { // cut off meanwhile
+			return n.nextPart(s)
 		}
-		return true
-	})
-	return hit
+		return n.cutPart(s, number), true
+	}
+	return part{}, false
 }
 
 // sendPart stores a part in the background. It waits while enough are on their way.
@@ -188,14 +194,7 @@ func (n *node) sendPart(ctx context.Context, s *stream, job part) {
 
 // putPart stores a part and then forgets the bytes.
 func (n *node) putPart(ctx context.Context, s *stream, job part) error {
-	p := job.data[0]
-	if len(job.data) > 1 {
-		p = make([]byte, 0, job.size)
-		for _, d := range job.data {
-			p = append(p, d...)
-		}
-	}
-	if err := s.up.PutPart(context.WithoutCancel(ctx), job.number, p); err != nil {
+	if err := blob.PutPartv(context.WithoutCancel(ctx), s.up, job.number, job.data); err != nil {
 		return err
 	}
 	n.mu.Lock()
@@ -205,44 +204,13 @@ func (n *node) putPart(ctx context.Context, s *stream, job part) error {
 	return nil
 }
 
-// stored drops the bytes of the pieces that the stream has between two offsets of its blob, joins those that follow
-// each other, and returns how many bytes were freed.
-func (o *overlay) stored(s *stream, from, to uint64) (freed uint64) {
-	var hit []*piece
-	o.tree.Scan(func(_ uint64, p *piece) bool {
-		if p.stream == s && p.at >= from && p.at < to && p.data != nil {
-			hit = append(hit, p)
-		}
-		return true
-	})
-	for _, p := range hit {
-		o.account(p, -1)
-		p.data = nil
-		o.account(p, 1)
-		freed += p.length
-		if p.off == 0 {
-			continue
-		}
-		o.tree.Descend(p.off-1, func(_ uint64, q *piece) bool {
-			if q.end() == p.off && q.stream == s && q.data == nil && q.at+q.length == p.at && q.gen == p.gen {
-				o.remove(p)
-				o.account(q, -1)
-				q.length += p.length
-				o.account(q, 1)
-			}
-			return false
-		})
-	}
-	return freed
-}
-
 // finish waits for the parts under way and makes the blob visible.
 func (s *stream) finish(ctx context.Context) error {
 	s.pending.Wait()
 	if s.err != nil {
 		return s.err
 	}
-	return s.up.Complete(ctx, s.parts, int64(s.size))
+	return s.up.Complete(ctx, len(s.given), int64(s.size))
 }
 
 // dropStream waits for the parts under way and drops the upload. Where that fails, the next mount does it.

@@ -3,6 +3,7 @@ package volume_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"sync"
@@ -25,23 +26,27 @@ func TestStream(t *testing.T) {
 		t.Errorf("%d open uploads while a large file is written, want 1", uploads)
 	}
 	e.done(h)
-	list, err := e.v.Extents(ctx, h.Ino())
-	must(t, err)
-	if len(list) != 1 {
-		t.Errorf("%d extents, want 1: the file is one blob", len(list))
-	}
-	r, err := e.bs.Open(ctx, list[0].Blob, 0, -1)
-	must(t, err)
-	defer r.Close()
-	var raw bytes.Buffer
-	_, err = raw.ReadFrom(r)
-	must(t, err)
-	if !bytes.Equal(raw.Bytes(), p) {
-		t.Error("the blob is not the file's raw bytes")
-	}
+	e.wantRaw(h, p)
 	e.wantFile("f", p)
 	e.reopen()
 	e.wantFile("f", p)
+}
+
+// wantRaw checks that the file is one blob of its raw bytes.
+func (e *env) wantRaw(h *volume.Handle, p []byte) {
+	e.t.Helper()
+	list, err := e.v.Extents(ctx, h.Ino())
+	must(e.t, err)
+	if len(list) != 1 {
+		e.t.Fatalf("%d extents, want 1: the file is one blob", len(list))
+	}
+	r, err := e.bs.Open(ctx, list[0].Blob, 0, -1)
+	must(e.t, err)
+	raw, err := io.ReadAll(r)
+	must(e.t, errors.Join(err, r.Close()))
+	if !bytes.Equal(raw, p) {
+		e.t.Errorf("the blob has %d bytes, and not the file's %d", len(raw), len(p))
+	}
 }
 
 // TestStreamOutOfOrder writes as the kernel's write-back does: pages in some order within a window, the tail page more
@@ -67,8 +72,46 @@ func TestStreamOutOfOrder(t *testing.T) {
 	copy(p[len(p)-page:], pattern(page, 9))
 	e.write(h, uint64(len(p)-page), p[len(p)-page:])
 	e.done(h)
+	e.wantRaw(h, p)
 	e.wantFile("f", p)
 	e.reopen()
+	e.wantFile("f", p)
+}
+
+// TestStreamFarOutOfOrder has requests of 1 MiB come up to 12 of them out of order, as those in flight do.
+func TestStreamFarOutOfOrder(t *testing.T) {
+	e := newEnv(t)
+	const request, window = 1 << 20, 12
+	p := pattern(100<<20+5000, 1)
+	h := e.create("f")
+	rnd := rand.New(rand.NewPCG(3, 4))
+	for base := 0; base < len(p); base += request * window {
+		for _, i := range rnd.Perm(window) {
+			if off := base + i*request; off < len(p) {
+				e.write(h, uint64(off), p[off:min(len(p), off+request)])
+			}
+		}
+	}
+	e.done(h)
+	e.wantRaw(h, p)
+	e.wantFile("f", p)
+}
+
+// TestScatteredWrites writes pieces that make no part, more of them than may stay in memory.
+func TestScatteredWrites(t *testing.T) {
+	e := newEnv(t)
+	p := make([]byte, 160<<20)
+	h := e.create("f")
+	for off := 0; off < len(p)-1<<20; off += 2 << 20 {
+		copy(p[off:], pattern(1<<20, byte(off>>20)))
+		e.write(h, uint64(off), p[off:off+1<<20])
+		if n := e.v.Stats().Dirty; n > 40<<20 {
+			t.Fatalf("%d bytes are in memory", n)
+		}
+	}
+	e.write(h, uint64(len(p)-1), []byte{1})
+	p[len(p)-1] = 1
+	e.done(h)
 	e.wantFile("f", p)
 }
 

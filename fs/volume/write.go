@@ -51,7 +51,7 @@ func (h *Handle) Write(ctx context.Context, off uint64, data [][]byte, how Writt
 	n.touched = time.Now()
 	n.mu.Unlock()
 	n.v.dirty.release(back)
-	n.feed(ctx)
+	n.feed(ctx, off, off+size)
 	if h.flags.Sync && !how.Cached {
 		return h.Sync(ctx)
 	}
