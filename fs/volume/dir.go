@@ -43,8 +43,12 @@ type Entry struct {
 // false. 0 is the position before the first. Entries that stay are seen exactly once, however many others come and go
 // between the calls. With inodes, each entry comes with its inode.
 func (v *Volume) ReadDir(ctx context.Context, dir namespace.Ino, cookie uint64, inodes bool, fn func(Entry) bool) error {
-	return v.ns.View(ctx, namespace.Want{}, func(tx namespace.Tx) error {
-		from := namespace.CookieKey{Parent: dir, Cookie: cookie + 1}
+	list := namespace.ListWant{Dir: dir, Cookie: cookie + 1, Limit: namesAhead, Inodes: inodes}
+	if inodes {
+		list.Limit = entriesAhead
+	}
+	return v.ns.View(ctx, namespace.Want{Lists: []namespace.ListWant{list}}, func(tx namespace.Tx) error {
+		from := namespace.CookieKey{Parent: dir, Cookie: cookie + 1} // behind what an earlier run has shown
 		for ent, err := range namespace.Scan[*namespace.Dentry](tx, from, 0) {
 			if err != nil {
 				return err
@@ -63,10 +67,17 @@ func (v *Volume) ReadDir(ctx context.Context, dir namespace.Ino, cookie uint64, 
 			if !fn(e) {
 				return nil
 			}
+			cookie = ent.Cookie
 		}
 		return nil
 	})
 }
+
+// How many entries are asked for at a time, with their inodes and without: about what the kernel's buffer takes.
+const (
+	entriesAhead = 256
+	namesAhead   = 1024
+)
 
 // Parent returns the parent of a directory.
 func (v *Volume) Parent(ctx context.Context, dir namespace.Ino) (namespace.Ino, error) {

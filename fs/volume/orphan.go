@@ -61,7 +61,11 @@ func (v *Volume) reapSome(ctx context.Context, n *node) (done bool, err error) {
 	n.flushing.Lock()
 	defer n.flushing.Unlock()
 	var gone, alive bool
-	err = v.update(ctx, namespace.Want{Reclaims: true}, func(tx namespace.Tx) error {
+	want := namespace.Want{
+		Inodes:   []namespace.InodeWant{{Ino: n.ino, Lock: namespace.Exclusive, Contents: reapBatch + 1, Orphan: true}},
+		Reclaims: true,
+	}
+	err = v.update(ctx, want, func(tx namespace.Tx) error {
 		done, gone = true, false
 		// As in a removal, the decision is made inside the transaction and holds until it ended.
 		if !alive {

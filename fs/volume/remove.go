@@ -23,6 +23,7 @@ func (v *Volume) Rmdir(ctx context.Context, parent namespace.Ino, name string) e
 func (v *Volume) removeName(ctx context.Context, parent namespace.Ino, name string, dir bool) error {
 	want := entryWant(parent, name)
 	want.Entries[0].Empty = dir
+	want.Entries[0].Contents = smallFile + 1
 	want.Reclaims = true
 	r := removal{v: v}
 	err := v.update(ctx, want, func(tx namespace.Tx) error {

@@ -48,7 +48,7 @@ func (v *Volume) Rename(ctx context.Context, from namespace.Ino, oldName string,
 		Inodes: []namespace.InodeWant{{Ino: from, Lock: namespace.Shared}, {Ino: to, Lock: namespace.Shared}},
 		Entries: []namespace.EntryWant{
 			{Parent: from, Name: oldName, Lock: namespace.Exclusive},
-			{Parent: to, Name: newName, Lock: namespace.Exclusive, Empty: true},
+			{Parent: to, Name: newName, Lock: namespace.Exclusive, Empty: true, Contents: smallFile + 1},
 		},
 	}
 	r := removal{v: v}
