@@ -9,6 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/graviton-fs/graviton/backend/blob"
 )
 
 // DB is an open database. Its methods may be called concurrently.
@@ -19,6 +21,8 @@ type DB struct {
 	log   *slog.Logger
 
 	dropped atomic.Int64 // when the pool's connections were last dropped, in ns
+	blobs   *blobs
+	names   *names
 
 	closeOnce sync.Once
 }
@@ -40,6 +44,11 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if db.pool, err = pgxpool.NewWithConfig(ctx, pc); err != nil {
 		return nil, fmt.Errorf("%s: %w", db.store, err)
 	}
+	if db.names, err = newNames(ctx, db); err != nil {
+		db.pool.Close()
+		return nil, fmt.Errorf("%s: %w", db.store, err)
+	}
+	db.blobs = newBlobs(db)
 	return db, nil
 }
 
@@ -61,6 +70,9 @@ func (db *DB) prepare(ctx context.Context, cc *pgx.ConnConfig) error {
 	return migrateSchema(ctx, conn, &db.cfg)
 }
 
+// Blobs is the blob store in the database. Closing it does nothing: the DB is closed by its owner.
+func (db *DB) Blobs() blob.Store { return db.blobs }
+
 // database is the name of the database.
 func (db *DB) database() string { return db.pool.Config().ConnConfig.Database }
 
@@ -71,6 +83,9 @@ func (db *DB) connect(ctx context.Context) (*pgx.Conn, error) {
 
 // Close waits for operations that are under way and closes the connections.
 func (db *DB) Close() error {
-	db.closeOnce.Do(db.pool.Close)
+	db.closeOnce.Do(func() {
+		db.names.close()
+		db.pool.Close()
+	})
 	return nil
 }

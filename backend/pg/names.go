@@ -1,0 +1,217 @@
+package pg
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"github.com/graviton-fs/graviton/backend/namespace"
+)
+
+// names is the namespace port. Every daemon on the database has one.
+//
+// A View is one exchange if it reads no more than it wants, and otherwise a REPEATABLE READ transaction. An Update is
+// two: BEGIN, locks and reads, then writes and COMMIT; see txlocks.go for what makes it serializable.
+type names struct {
+	db       *DB
+	store    string // as errors name it
+	notFound error  // what a miss returns
+	locks    locks
+	origin   int64 // this daemon's mark on its changes
+	channel  string
+	stats    namesStats
+	syncer   syncer
+	notify   notifier
+
+	stop context.CancelFunc
+	bg   sync.WaitGroup
+}
+
+var (
+	_ namespace.Store = (*names)(nil)
+	_ namespace.Clock = (*names)(nil)
+	_ namespace.Solo  = (*names)(nil)
+)
+
+// namesStats counts since the start of the process.
+type namesStats struct {
+	trips     atomic.Uint64 // exchanges with the server
+	views     atomic.Uint64
+	reruns    atomic.Uint64 // Views that read more than they wanted
+	updates   atomic.Uint64
+	conflicts atomic.Uint64 // runs of an Update that lacked a lock, or that the server ended for a conflict
+	retries   atomic.Uint64 // runs of a transaction after a lost connection
+	lost      atomic.Uint64 // commits whose answer was lost
+	found     atomic.Uint64 // thereof committed
+}
+
+// NamespaceStats counts what the namespace did since it was opened.
+type NamespaceStats struct {
+	Trips     uint64 // round trips to the server
+	Views     uint64
+	Reruns    uint64 // Views that read more than they had asked for
+	Updates   uint64
+	Conflicts uint64 // runs of an Update that had to start again
+	Retries   uint64 // runs after a lost connection
+	Lost      uint64 // commits whose answer was lost
+	Found     uint64 // thereof committed
+}
+
+// NamespaceStats returns the counters of the namespace, for metrics.
+func (db *DB) NamespaceStats() NamespaceStats {
+	s := &db.names.stats
+	return NamespaceStats{
+		Trips: s.trips.Load(), Views: s.views.Load(), Reruns: s.reruns.Load(), Updates: s.updates.Load(),
+		Conflicts: s.conflicts.Load(), Retries: s.retries.Load(), Lost: s.lost.Load(), Found: s.found.Load(),
+	}
+}
+
+// newNames starts the namespace of a database whose pool is open; close ends it.
+func newNames(ctx context.Context, db *DB) (*names, error) {
+	var random [8]byte
+	if _, err := rand.Read(random[:]); err != nil {
+		return nil, err
+	}
+	s := &names{
+		db: db, store: db.store, locks: newLocks(db.database(), db.cfg.Schema),
+		origin: int64(binary.BigEndian.Uint64(random[:])), channel: "graviton_" + db.cfg.Schema,
+	}
+	s.notFound = &namespace.Error{Op: "get", Store: s.store, Err: namespace.ErrNotFound}
+	s.syncer.init(s.flushLog)
+	s.notify.init()
+	if !db.cfg.ReadOnly {
+		if err := s.mark(ctx); err != nil {
+			return nil, err
+		}
+	}
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop = stop
+	if !db.cfg.ReadOnly {
+		s.bg.Go(func() { s.notifyLoop(run) })
+		s.bg.Go(func() { s.pruneLoop(run) })
+	}
+	return s, nil
+}
+
+// Namespace is the namespace in the database. Closing it does nothing: the DB is closed by its owner.
+func (db *DB) Namespace() namespace.Store { return db.names }
+
+// Close does nothing: the DB is closed by its owner.
+func (s *names) Close() error { return nil }
+
+// close ends the background work.
+func (s *names) close() {
+	s.stop()
+	s.bg.Wait()
+}
+
+func (s *names) wrap(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if ne := (*namespace.Error)(nil); errors.As(err, &ne) {
+		return err
+	}
+	return &namespace.Error{Op: op, Store: s.store, Err: err}
+}
+
+// begin takes a connection.
+func (s *names) begin(ctx context.Context) (*session, error) {
+	conn, err := s.db.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &session{conn: conn, trips: &s.stats.trips, timeout: s.db.cfg.IOTimeout}, nil
+}
+
+// View implements namespace.Store.
+func (s *names) View(ctx context.Context, want namespace.Want, fn func(tx namespace.Tx) error) error {
+	s.stats.views.Add(1)
+	if !isEmpty(want) {
+		t, err := s.fetchWanted(ctx, want)
+		if err != nil {
+			return s.wrap("view", err)
+		}
+		if err := fn(t); !t.again {
+			return t.outcome(err)
+		}
+		s.stats.reruns.Add(1)
+	}
+	var fail error // of fn
+	err := s.retry(ctx, func(ctx context.Context) error {
+		fail = nil
+		return s.viewOnce(ctx, want, fn, &fail)
+	})
+	if fail != nil {
+		return fail
+	}
+	return s.wrap("view", err)
+}
+
+// retry is DB.retry for what may take longer than IOTimeout while it gets on: each exchange has that time.
+func (s *names) retry(ctx context.Context, run func(ctx context.Context) error) error {
+	return s.db.retry(ctx, func(context.Context) error { return run(ctx) })
+}
+
+// outcome is what View returns after fn did.
+func (t *tx) outcome(err error) error {
+	if err != nil {
+		return err
+	}
+	return t.s.wrap("view", t.err)
+}
+
+// fetchWanted fetches a Want in one exchange, from one snapshot, and keeps no connection.
+func (s *names) fetchWanted(ctx context.Context, want namespace.Want) (*tx, error) {
+	var t *tx
+	err := s.retry(ctx, func(ctx context.Context) error {
+		conn, err := s.begin(ctx)
+		if err != nil {
+			return err
+		}
+		defer conn.end(ctx)
+		t = &tx{s: s, ctx: ctx}
+		list := t.want(want)
+		if len(list) > 1 { // a single statement has its own snapshot
+			list = append([]statement{{sql: beginView}}, append(list, statement{sql: sqlCommit})...)
+		}
+		return t.fetch(conn, list)
+	})
+	return t, err
+}
+
+// fetch sends the statements of a Want and completes what they found.
+func (t *tx) fetch(conn *session, list []statement) error {
+	if err := conn.exchange(t.ctx, list); err != nil {
+		return err
+	}
+	for _, done := range t.late {
+		done()
+	}
+	t.late = nil
+	return nil
+}
+
+// viewOnce runs fn in a transaction. An error of fn goes to fail, one of the server is returned.
+func (s *names) viewOnce(ctx context.Context, want namespace.Want, fn func(tx namespace.Tx) error, fail *error) error {
+	conn, err := s.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.end(ctx)
+	t := &tx{s: s, ctx: ctx, conn: conn}
+	if list := t.want(want); len(list) > 0 {
+		if err := t.fetch(conn, append([]statement{{sql: beginView}}, list...)); err != nil {
+			return err
+		}
+	}
+	err = fn(t)
+	if t.last != nil {
+		return t.last
+	}
+	*fail = t.outcome(err)
+	return nil
+}

@@ -1,0 +1,167 @@
+package pg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/graviton-fs/graviton/backend/namespace"
+)
+
+// errInDoubt says that a COMMIT was sent and not answered.
+var errInDoubt = errors.New("the connection broke before the commit was answered")
+
+// resolveLate is how long the outcome of a commit is looked for after its caller was cancelled.
+const resolveLate = time.Second
+
+const (
+	// The server may not have noticed yet that the connection is gone. The transaction's lock says where it runs.
+	endBackend = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted " +
+		"AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) " +
+		"AND classid = ($1::BIGINT >> 32 & 4294967295)::OID AND objid = ($1::BIGINT & 4294967295)::OID AND objsubid = 1 " +
+		"AND pid <> pg_backend_pid()"
+	lockOne   = "SELECT pg_advisory_xact_lock($1)"
+	findOp    = "SELECT EXISTS (SELECT FROM changes WHERE op = $1)"
+	lookupEnd = sqlCommit
+)
+
+// resolve finds out what became of a commit that wasn't answered: nil if it was done, and cause, after which the
+// transaction may run again, if it wasn't.
+func (u *update) resolve(ctx context.Context, cause error) error {
+	u.s.stats.lost.Add(1)
+	look := ctx
+	if ctx.Err() != nil {
+		var stop context.CancelFunc
+		look, stop = context.WithTimeout(context.WithoutCancel(ctx), resolveLate)
+		defer stop()
+	}
+	done := false
+	err := u.s.retry(look, func(ctx context.Context) (err error) {
+		done, err = u.committed(ctx)
+		return err
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %w, and it isn't known whether it was done: %w", namespace.ErrUnavailable, cause, err)
+	case done:
+		u.s.stats.found.Add(1)
+		u.s.notify.wake()
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	return cause
+}
+
+// committed looks the operation up, once nothing can change the answer any more.
+func (u *update) committed(ctx context.Context) (done bool, err error) {
+	conn, err := u.s.begin(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer conn.end(ctx)
+	id := u.s.locks.op(u.op)
+	err = conn.exchange(ctx, []statement{
+		{sql: endBackend, args: []any{id}},
+		{sql: beginUpdate},
+		{sql: lockOne, args: []any{id}},
+		{sql: findOp, args: []any{[16]byte(u.op)}, row: func(r *row) error {
+			done = r.bool()
+			return nil
+		}},
+		{sql: lookupEnd},
+	})
+	return done, err
+}
+
+// shard is the part of a session's usage to which a connection adds.
+func (s *names) shard(conn *session) int32 {
+	const shards = 64
+	return int32(conn.conn.Conn().PgConn().PID() % shards)
+}
+
+// Now implements namespace.Clock.
+func (s *names) Now(ctx context.Context) (namespace.Time, error) {
+	var now namespace.Time
+	err := s.retry(ctx, func(ctx context.Context) error {
+		conn, err := s.begin(ctx)
+		if err != nil {
+			return err
+		}
+		defer conn.end(ctx)
+		sql := "SELECT floor(extract(epoch FROM t))::BIGINT, (extract(microseconds FROM t)::BIGINT % 1000000 * 1000)::INT " +
+			"FROM clock_timestamp() AS t"
+		return conn.exchange(ctx, []statement{{sql: sql, row: func(r *row) error {
+			now = r.time()
+			return nil
+		}}})
+	})
+	return now, s.wrap("ask for the time", err)
+}
+
+// soloCheck is how often Alone makes sure that its lock is still held.
+const soloCheck = time.Second
+
+// Alone implements namespace.Solo: by a lock of a session that is used for nothing else.
+func (s *names) Alone(ctx context.Context, name string, fn func(ctx context.Context) error) (ran bool, err error) {
+	conn, err := s.db.acquire(ctx)
+	if err != nil {
+		return false, s.wrap("run alone", s.db.translate(err))
+	}
+	defer conn.Release()
+	id := s.locks.hash('a', 0, name)
+	got := false
+	if err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", id).Scan(&got); err != nil {
+		return false, s.wrap("run alone", s.db.translate(err))
+	}
+	if !got {
+		return false, nil
+	}
+	inner, stop := context.WithCancelCause(ctx)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		s.holdLock(inner, stop, conn)
+	}()
+	err = fn(inner)
+	if cause := context.Cause(inner); err == nil && cause != nil {
+		err = cause
+	}
+	stop(nil)
+	<-watched
+	s.unlock(ctx, conn, id)
+	return true, err
+}
+
+// holdLock ends the work when the connection that has the lock is lost.
+func (s *names) holdLock(ctx context.Context, stop context.CancelCauseFunc, conn *pgxpool.Conn) {
+	tick := time.NewTicker(soloCheck)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		// The check isn't cut off by the end of the work: that would cost the connection.
+		check, done := context.WithTimeout(context.WithoutCancel(ctx), 10*soloCheck)
+		_, err := conn.Exec(check, "SELECT 1")
+		done()
+		if err != nil {
+			stop(s.wrap("run alone", s.db.translate(err)))
+			return
+		}
+	}
+}
+
+// unlock frees the lock; if that fails the connection is closed, which frees it as well.
+func (s *names) unlock(ctx context.Context, conn *pgxpool.Conn, id int64) {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), 10*soloCheck)
+	defer stop()
+	if _, err := conn.Exec(ctx, "SELECT pg_advisory_unlock($1)", id); err != nil {
+		_ = conn.Conn().Close(ctx)
+	}
+}

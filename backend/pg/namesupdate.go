@@ -1,0 +1,217 @@
+package pg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/graviton-fs/graviton/backend/namespace"
+)
+
+const (
+	// maxConflicts is how often an Update starts again after a conflict before it gives up with ErrConflict.
+	maxConflicts = 20
+	// aloneAfter is how many conflicts an Update has before it takes the store's lock, with which it runs alone.
+	aloneAfter = 5
+)
+
+// update is one Update on its way.
+type update struct {
+	s    *names
+	op   namespace.OpID
+	want namespace.Want
+	fn   func(tx namespace.Tx) error
+	set  lockSet // to be taken at first
+	fail error   // of fn: the transaction was rolled back and is not run again
+}
+
+// errConflict is the end of a run that has to start again.
+var errConflict = errors.New("conflict with another transaction")
+
+// Update implements namespace.Store.
+func (s *names) Update(ctx context.Context, op namespace.OpID, want namespace.Want,
+	fn func(tx namespace.Tx) error,
+) error {
+	if err := ctx.Err(); err != nil {
+		return s.wrap("update", err)
+	}
+	if s.db.cfg.ReadOnly {
+		return s.wrap("update", namespace.ErrReadOnly)
+	}
+	s.stats.updates.Add(1)
+	if op == (namespace.OpID{}) {
+		op = namespace.OpID(uuid.New())
+	}
+	u := &update{s: s, op: op, want: want, fn: fn, set: s.locks.wanted(want)}
+	u.set.add(lock{s.locks.op(op), true})
+	err := s.retry(ctx, u.run)
+	if u.fail != nil {
+		return u.fail
+	}
+	return s.wrap("update", err)
+}
+
+// run runs the transaction until it is committed or fails, as long as nothing is in its way but other transactions.
+func (u *update) run(ctx context.Context) error {
+	for n := 1; ; n++ {
+		u.fail = nil
+		err := u.once(ctx)
+		if !errors.Is(err, errConflict) {
+			return err
+		}
+		u.s.stats.conflicts.Add(1)
+		if n >= aloneAfter {
+			u.set.add(lock{u.s.locks.store(), true})
+		}
+		if n == maxConflicts {
+			return fmt.Errorf("%w: %d runs", namespace.ErrConflict, n)
+		}
+		if err := pause(ctx, time.Duration(rand.Int64N(int64(n)*int64(time.Millisecond)))); err != nil {
+			return err
+		}
+	}
+}
+
+// pause waits, or returns the context's error.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// once runs the transaction once.
+func (u *update) once(ctx context.Context) error {
+	conn, err := u.s.begin(ctx)
+	if err != nil {
+		return err
+	}
+	t := &tx{s: u.s, ctx: ctx, conn: conn, update: true, held: lockSet{}, need: lockSet{}}
+	t.held.addAll(u.set)
+	err = u.transact(ctx, t)
+	if err == nil || !conn.conn.Conn().IsClosed() {
+		conn.end(ctx)
+		if t.again {
+			u.learn(t)
+			return errConflict
+		}
+		return conflictOf(err)
+	}
+	conn.end(ctx)
+	if errors.Is(err, errInDoubt) {
+		return u.resolve(ctx, err)
+	}
+	return err
+}
+
+// learn takes what the transaction lacked into the locks that it begins with.
+func (u *update) learn(t *tx) {
+	u.set.addAll(t.need)
+	if len(u.set) > maxLocks {
+		store, op := u.s.locks.store(), u.s.locks.op(u.op)
+		u.set = lockSet{store: true, op: true}
+	}
+}
+
+// conflictOf makes the errors by which the server ends a transaction that is in another's way an errConflict.
+func conflictOf(err error) error {
+	var pe *pgconn.PgError
+	if errors.As(err, &pe) && (pe.Code == "40001" || pe.Code == "40P01") {
+		return fmt.Errorf("%w: %w", errConflict, err)
+	}
+	return err
+}
+
+// transact reads what is wanted, runs fn and commits. fn's error goes to u.fail, after which nothing is to be done.
+func (u *update) transact(ctx context.Context, t *tx) error {
+	if !isEmpty(u.want) {
+		list := append([]statement{{sql: beginUpdate}, t.lockStatement(t.held)}, t.want(u.want)...)
+		if err := t.fetch(t.conn, list); err != nil {
+			return err
+		}
+		if t.again {
+			return errConflict
+		}
+	}
+	err := u.fn(t)
+	switch {
+	case t.last != nil:
+		return t.last
+	case t.again:
+		return errConflict
+	case err != nil:
+		u.fail = err
+		return nil
+	case t.err != nil:
+		u.fail = u.s.wrap("update", t.err)
+		return nil
+	case ctx.Err() != nil: // the caller has been told that it was cancelled: nothing is to happen any more
+		return ctx.Err()
+	case t.over.writes == 0:
+		return nil
+	}
+	return u.commit(ctx, t)
+}
+
+// commit sends the writes with the COMMIT. An error of which it isn't known whether it was before or after the commit
+// wraps errInDoubt.
+func (u *update) commit(ctx context.Context, t *tx) error {
+	list, err := u.writes(t)
+	if err != nil {
+		return err
+	}
+	if t.again {
+		return errConflict
+	}
+	err = t.conn.exchange(ctx, list)
+	if err == nil {
+		u.s.syncer.wrote()
+		u.s.notify.wake()
+		return nil
+	}
+	var pe *pgconn.PgError
+	switch {
+	case errors.Is(err, errLockBusy):
+		t.again = true
+		return errConflict
+	case errors.As(err, &pe) && !t.conn.conn.Conn().IsClosed():
+		return err
+	case errors.Is(err, namespace.ErrNotFound):
+		return err
+	}
+	return fmt.Errorf("%w: %w", errInDoubt, err)
+}
+
+var errLockBusy = errors.New("a lock is not free")
+
+// writes returns the statements of the commit: BEGIN if nothing was read, locks that are still missing, the writes, and
+// last the changes of rows that many transactions change, so that these wait for each other as shortly as can be.
+func (u *update) writes(t *tx) ([]statement, error) {
+	lacks := t.lacking()
+	if len(lacks)+len(t.held) > maxLocks && !t.held[u.s.locks.store()] {
+		t.need.add(lock{u.s.locks.store(), true})
+		t.again = true
+		return nil, nil
+	}
+	var list []statement
+	if !t.conn.begun {
+		t.held.addAll(lacks)
+		list = append(list, statement{sql: beginUpdate}, t.lockStatement(t.held))
+	} else if len(lacks) > 0 {
+		ids, exclusive := lacks.arrays(u.s.locks.store())
+		list = append(list, statement{sql: mustTry, args: []any{ids, exclusive}, zero: errLockBusy})
+		t.need.addAll(lacks)
+	}
+	list = append(list, t.flush(u.s.shard(t.conn))...)
+	list = append(list, u.changesOf(t))
+	return append(list, statement{sql: sqlCommit}), nil
+}

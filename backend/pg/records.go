@@ -1,0 +1,188 @@
+package pg
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/graviton-fs/graviton/backend/blob"
+	"github.com/graviton-fs/graviton/backend/namespace"
+)
+
+// Columns of the records, in the order in which their decoders take them.
+const (
+	volumeColumns = "format, id, created, created_ns, next_id"
+	inodeColumns  = "ino, mode, uid, gid, nlink, rdev, size, bytes, parent, " +
+		"atime, atime_ns, mtime, mtime_ns, ctime, ctime_ns, btime, btime_ns, target"
+	dentryColumns  = "parent, name, ino, type, cookie"
+	extentColumns  = "ino, end_off, len, blob, blob_off, inline"
+	xattrColumns   = "ino, name, value"
+	blobColumns    = "key, size, refs, pinned, since, since_ns"
+	orphanColumns  = "ino, session"
+	sessionColumns = "id, host, pid, started, started_ns, seen, seen_ns"
+	usageColumns   = "session, sum(bytes)::BIGINT, sum(inodes)::BIGINT"
+)
+
+// Of a joined row.
+const (
+	joinedDentry = "d.parent, d.name, d.ino, d.type, d.cookie"
+	joinedInode  = "i.ino, i.mode, i.uid, i.gid, i.nlink, i.rdev, i.size, i.bytes, i.parent, " +
+		"i.atime, i.atime_ns, i.mtime, i.mtime_ns, i.ctime, i.ctime_ns, i.btime, i.btime_ns, i.target"
+	joinedExtent = "e.ino, e.end_off, e.len, e.blob, e.blob_off, e.inline"
+	bareExtent   = "e.ino, e.end_off, e.len, e.blob, e.blob_off, NULL::BYTEA" // without its bytes
+	joinedXattr  = "x.ino, x.name, x.value"
+)
+
+// row takes the values of a result's row in binary format, one after the other. The values are the connection's memory
+// until the next row: what is kept is copied.
+type row struct {
+	values [][]byte
+	bad    bool
+}
+
+func (r *row) next(want int) []byte {
+	if len(r.values) == 0 {
+		r.bad = true
+		return nil
+	}
+	v := r.values[0]
+	r.values = r.values[1:]
+	if v != nil && want > 0 && len(v) != want {
+		r.bad = true
+		return nil
+	}
+	return v
+}
+
+// int64 is a bigint; null is 0.
+func (r *row) int64() int64 {
+	if v := r.next(8); v != nil {
+		return int64(binary.BigEndian.Uint64(v))
+	}
+	return 0
+}
+
+func (r *row) uint64() uint64     { return uint64(r.int64()) }
+func (r *row) ino() namespace.Ino { return namespace.Ino(r.int64()) }
+
+// uint32 is a bigint, for which the server has no unsigned type.
+func (r *row) uint32() uint32 { return uint32(r.int64()) }
+
+func (r *row) bool() bool {
+	v := r.next(1)
+	return v != nil && v[0] != 0
+}
+
+// time is a bigint of seconds and an int of nanoseconds.
+func (r *row) time() namespace.Time {
+	t := namespace.Time{Sec: r.int64()}
+	if v := r.next(4); v != nil {
+		t.Nsec = binary.BigEndian.Uint32(v)
+	}
+	return t
+}
+
+func (r *row) string() string { return string(r.next(0)) }
+
+func (r *row) bytes() []byte { return append([]byte(nil), r.next(0)...) }
+
+// null reports whether the next value is null, and leaves it.
+func (r *row) null() bool { return len(r.values) > 0 && r.values[0] == nil }
+
+// check is the error of a row that didn't have the columns that were asked for.
+func (r *row) check() error {
+	if r.bad {
+		return fmt.Errorf("%w: the columns of a row are not those of this program", namespace.ErrCorrupt)
+	}
+	return nil
+}
+
+func (r *row) volume() *namespace.Volume {
+	v := &namespace.Volume{Format: r.uint32()}
+	copy(v.ID[:], r.next(len(v.ID)))
+	v.Created = r.time()
+	v.NextID = r.uint64()
+	return v
+}
+
+func (r *row) inode() *namespace.Inode {
+	return &namespace.Inode{
+		Ino: r.ino(), Mode: r.uint32(), UID: r.uint32(), GID: r.uint32(), Nlink: r.uint32(), Rdev: r.uint32(),
+		Size: r.uint64(), Bytes: r.uint64(), Parent: r.ino(),
+		Atime: r.time(), Mtime: r.time(), Ctime: r.time(), Btime: r.time(), Target: r.string(),
+	}
+}
+
+func (r *row) dentry() *namespace.Dentry {
+	return &namespace.Dentry{Parent: r.ino(), Name: r.string(), Ino: r.ino(), Type: r.uint32(), Cookie: r.uint64()}
+}
+
+func (r *row) extent() *namespace.Extent {
+	e := &namespace.Extent{Ino: r.ino()}
+	end := r.uint64()
+	e.Len = r.uint64()
+	e.Off = end - e.Len
+	e.Blob = blob.Key(r.string())
+	e.BlobOff = r.uint64()
+	e.Inline = r.bytes()
+	return e
+}
+
+func (r *row) xattr() *namespace.Xattr {
+	return &namespace.Xattr{Ino: r.ino(), Name: r.string(), Value: r.bytes()}
+}
+
+func (r *row) blob() *namespace.Blob {
+	return &namespace.Blob{
+		Blob: blob.Key(r.string()), Size: r.uint64(), Refs: r.int64(), Pinned: r.bool(), Since: r.time(),
+	}
+}
+
+func (r *row) orphan() *namespace.Orphan {
+	return &namespace.Orphan{Ino: r.ino(), Session: r.uint64()}
+}
+
+func (r *row) session() *namespace.Session {
+	return &namespace.Session{
+		ID: r.uint64(), Host: r.string(), PID: int(r.int64()), Started: r.time(), Seen: r.time(),
+	}
+}
+
+func (r *row) usage() *namespace.Usage {
+	return &namespace.Usage{Session: r.uint64(), Bytes: r.int64(), Inodes: r.int64()}
+}
+
+// clone returns a copy that belongs to the caller.
+func clone(rec namespace.Record) namespace.Record {
+	switch r := rec.(type) {
+	case *namespace.Volume:
+		c := *r
+		return &c
+	case *namespace.Inode:
+		c := *r
+		return &c
+	case *namespace.Dentry:
+		c := *r
+		return &c
+	case *namespace.Extent:
+		c := *r
+		c.Inline = append([]byte(nil), r.Inline...)
+		return &c
+	case *namespace.Xattr:
+		c := *r
+		c.Value = append([]byte(nil), r.Value...)
+		return &c
+	case *namespace.Blob:
+		c := *r
+		return &c
+	case *namespace.Orphan:
+		c := *r
+		return &c
+	case *namespace.Session:
+		c := *r
+		return &c
+	case *namespace.Usage:
+		c := *r
+		return &c
+	}
+	return rec
+}

@@ -1,0 +1,138 @@
+package pg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/graviton-fs/graviton/backend/namespace"
+)
+
+// syncer flushes the server's log for many callers at once: those who come while a flush is running share the next one,
+// because the running one may have begun before their commits.
+type syncer struct {
+	run    func(ctx context.Context) error
+	writes atomic.Uint64 // commits since the start
+
+	turn chan struct{} // held while a flush runs
+	mu   sync.Mutex
+	next *syncRound // the round that newcomers join; nil if none waits
+}
+
+type syncRound struct {
+	done chan struct{}
+	err  error
+}
+
+func (s *syncer) init(run func(ctx context.Context) error) {
+	s.run = run
+	s.turn = make(chan struct{}, 1)
+}
+
+// wrote counts a commit that didn't wait for the disk.
+func (s *syncer) wrote() { s.writes.Add(1) }
+
+// sync returns once everything that was committed before the call is on the server's disk.
+func (s *syncer) sync(ctx context.Context) error {
+	for {
+		s.mu.Lock()
+		r := s.next
+		if r == nil {
+			r = &syncRound{done: make(chan struct{})}
+			s.next = r
+		}
+		s.mu.Unlock()
+		select {
+		case <-r.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		case s.turn <- struct{}{}:
+			s.lead(ctx, r)
+			<-s.turn
+		}
+		// A leader that was cancelled says nothing about the others' commits.
+		if ctx.Err() == nil && errors.Is(r.err, errLeaderLeft) {
+			continue
+		}
+		return r.err
+	}
+}
+
+var errLeaderLeft = errors.New("the flush was cancelled")
+
+// lead runs the round unless the one whose turn it was before has run it.
+func (s *syncer) lead(ctx context.Context, r *syncRound) {
+	select {
+	case <-r.done:
+		return
+	default:
+	}
+	s.mu.Lock()
+	s.next = nil // from here on newcomers wait for a later round
+	s.mu.Unlock()
+	r.err = s.run(ctx)
+	if r.err != nil && ctx.Err() != nil {
+		r.err = fmt.Errorf("%w: %w", errLeaderLeft, ctx.Err())
+	}
+	close(r.done)
+}
+
+// Sync implements namespace.Store. A commit with a record of the log, waited for, flushes all that the log has before
+// it: the commits of names and of blobs.
+func (s *names) Sync(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return s.wrap("sync", err)
+	}
+	if s.db.cfg.ReadOnly {
+		return nil
+	}
+	return s.wrap("sync", s.syncer.sync(ctx))
+}
+
+const (
+	syncOn   = "SET LOCAL synchronous_commit = on"
+	syncMark = "SELECT pg_logical_emit_message(true, 'graviton', '')"
+	// isUnsynced divides by zero if the mark of the daemon is gone.
+	isUnsynced   = "SELECT 1 / count(*) FROM unsynced WHERE origin = $1"
+	markUnsynced = "INSERT INTO unsynced (origin) VALUES ($1) ON CONFLICT DO NOTHING"
+)
+
+// errCrashed says that commits since the last Sync may be lost.
+var errCrashed = errors.New("the server crashed or was replaced since the last sync: what was done in between may be lost")
+
+// flushLog makes the server's log durable.
+func (s *names) flushLog(ctx context.Context) error {
+	err := s.retry(ctx, func(ctx context.Context) error {
+		conn, err := s.begin(ctx)
+		if err != nil {
+			return err
+		}
+		defer conn.end(ctx)
+		return conn.exchange(ctx, []statement{
+			{sql: beginUpdate}, {sql: syncOn},
+			{sql: isUnsynced, args: []any{s.origin}, zero: errCrashed},
+			{sql: syncMark}, {sql: sqlCommit},
+		})
+	})
+	if !errors.Is(err, errCrashed) {
+		return err
+	}
+	if merr := s.mark(ctx); merr != nil {
+		return merr
+	}
+	return fmt.Errorf("%w: %w", namespace.ErrUnavailable, err)
+}
+
+// mark puts the daemon's mark into the table that a crash of the server empties.
+func (s *names) mark(ctx context.Context) error {
+	return s.retry(ctx, func(ctx context.Context) error {
+		conn, err := s.begin(ctx)
+		if err != nil {
+			return err
+		}
+		defer conn.end(ctx)
+		return conn.exchange(ctx, []statement{{sql: markUnsynced, args: []any{s.origin}}})
+	})
+}
