@@ -74,19 +74,41 @@ func (s *Store) putBytes(ctx context.Context, key blob.Key, data []byte, md map[
 	if err := s.exclusive(ctx, key, &in.IfNoneMatch); err != nil {
 		return err
 	}
-	_, err := s.client.PutObject(ctx, in, s.retrying())
-	if err != nil && refused(err) {
-		// The first attempt may have made the object that the second one met.
-		if mine, herr := s.written(ctx, key, md[metaWrite]); herr != nil {
-			return herr
-		} else if mine {
-			err = nil
-		}
-	}
+	err := s.putOnce(ctx, key, in)
 	if err == nil {
 		s.recent.add(key)
 	}
 	return err
+}
+
+// putOnce sends a PUT of a key that must not exist, and finds out how it ended when the answer was lost.
+func (s *Store) putOnce(ctx context.Context, key blob.Key, in *s3.PutObjectInput) error {
+	var found *s3.HeadObjectOutput
+	try := s.attempts()
+	// A server that refuses a body it hasn't read closes the connection, and its answer may be lost with it, at every
+	// attempt. So a look decides.
+	try.decided = func() bool {
+		head, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: in.Bucket, Key: in.Key}, func(o *s3.Options) { o.Retryer = aws.NopRetryer{} })
+		if err == nil {
+			found = head
+		}
+		return err == nil
+	}
+	_, err := s.client.PutObject(ctx, in, try.option)
+	if err != nil && found == nil && refused(err) {
+		// The first attempt may have made the object that the second one met.
+		var herr error
+		if found, herr = s.head(ctx, key); herr != nil && !missing(herr) {
+			return herr
+		}
+	}
+	switch {
+	case err == nil || found == nil:
+		return err
+	case found.Metadata[metaWrite] == in.Metadata[metaWrite]:
+		return nil
+	}
+	return blob.ErrExists
 }
 
 // exclusive makes a write fail if the key exists: by a condition, or by a look before where the server has none. Keys

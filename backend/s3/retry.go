@@ -32,7 +32,6 @@ var retryableCodes = map[string]struct{}{
 // what it has sent so far, so that one SlowDown early in a mount's life holds it to a request a second.
 func newRetryer() aws.RetryerV2 {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
-		o.MaxAttempts = 0 // the time decides
 		o.RateLimiter = ratelimit.None
 		o.Backoff = retry.BackoffDelayerFunc(func(attempt int, err error) (time.Duration, error) {
 			return backoff(attempt, throttled(err)), nil
@@ -73,13 +72,22 @@ type attempts struct {
 	aws.RetryerV2
 	until    time.Time
 	failures atomic.Int32
+	// decided, where set, is asked after a connection broke, and tells whether the outcome is known without another
+	// attempt.
+	decided func() bool
 }
 
 // IsErrorRetryable implements aws.Retryer.
 func (a *attempts) IsErrorRetryable(err error) bool {
 	a.failures.Add(1)
+	if a.decided != nil && status(err) == 0 && a.decided() {
+		return false
+	}
 	return time.Now().Before(a.until) && a.RetryerV2.IsErrorRetryable(err)
 }
+
+// MaxAttempts implements aws.Retryer: the time decides, not the count.
+func (a *attempts) MaxAttempts() int { return 0 }
 
 // option hands the retryer to an operation.
 func (a *attempts) option(o *s3.Options) { o.Retryer = a }

@@ -90,6 +90,7 @@ func random(n int) []byte {
 }
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	blobtest.Run(t, func(t *testing.T) blob.Store { return open(t, config(t, nil)) })
 }
 
@@ -98,5 +99,28 @@ func TestReopen(t *testing.T) {
 	blobtest.RunReopen(t, func(t *testing.T, dir string) (blob.Store, func() error) {
 		cfg.KeyPrefix = filepath.Base(dir) + "/blobs/"
 		return open(t, cfg), nil
+	})
+}
+
+// TestConformanceWithFaults wants every fault that goes away to be healed by another attempt.
+func TestConformanceWithFaults(t *testing.T) {
+	t.Parallel()
+	writes := []string{"PutObject", "UploadPart"}
+	blobtest.Run(t, func(t *testing.T) blob.Store {
+		proxy := s3test.NewProxy(t, server)
+		s := open(t, config(t, proxy))
+		proxy.Inject(
+			s3test.Fault{Times: 12, Every: 41, Status: 503, Code: "SlowDown"},
+			s3test.Fault{Times: 12, Every: 37, Status: 500, Code: "InternalError"},
+			s3test.Fault{Times: 12, Every: 17, Ops: writes, ResetRequest: 1},
+			s3test.Fault{Times: 12, Every: 5, Ops: writes, LoseAnswer: true},
+			s3test.Fault{Times: 12, Every: 13, Ops: writes, FlipRequest: true},
+			s3test.Fault{Times: 12, Every: 4, Ops: []string{"GetObject"}, CutAnswer: 1000},
+			s3test.Fault{Times: 12, Every: 7, Ops: []string{"GetObject"}, CutAnswer: 70000, Reset: true},
+			s3test.Fault{Times: 12, Every: 3, Ops: []string{"CompleteMultipartUpload"}, Code: "InternalError", ErrorInBody: true},
+			s3test.Fault{Times: 12, Every: 2, Ops: []string{"CompleteMultipartUpload"}, LoseAnswer: true},
+			s3test.Fault{Times: 12, Every: 5, Ops: []string{"DeleteObject", "AbortMultipartUpload"}, LoseAnswer: true},
+		)
+		return s
 	})
 }

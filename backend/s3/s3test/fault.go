@@ -28,6 +28,10 @@ type Fault struct {
 	Times int
 	// Skip lets that many requests pass first.
 	Skip int
+	// Every hits only each n-th of them, if above 1.
+	Every int
+
+	seen int
 
 	// Delay is waited before the request goes on.
 	Delay time.Duration
@@ -64,6 +68,9 @@ func (f *Fault) hits(op string) bool {
 		return false
 	}
 	if f.Times == 0 {
+		return false
+	}
+	if f.seen++; f.Every > 1 && f.seen%f.Every != 0 {
 		return false
 	}
 	if f.Times > 0 {
