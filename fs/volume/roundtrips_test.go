@@ -1,0 +1,85 @@
+package volume_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/graviton-fs/graviton/backend/pg"
+	"github.com/graviton-fs/graviton/backend/pg/pgtest"
+	"github.com/graviton-fs/graviton/fs/volume"
+)
+
+// TestRoundTrips counts what operations cost on a database, at a proxy in front of it.
+func TestRoundTrips(t *testing.T) {
+	server, err := pgtest.New(pgtest.Options{})
+	must(t, err)
+	t.Cleanup(func() { must(t, server.Close()) })
+	p := server.NewProxy(t)
+	db, err := pg.Open(ctx, pg.Config{URL: server.Database(t).At(p.Port()), MinConns: 1, MaxConns: 4, Logger: testConfig().Log})
+	must(t, err)
+	t.Cleanup(func() { must(t, db.Close()) })
+	e := &env{t: t, cfg: testConfig(), ns: db.Namespace(), bs: db.Blobs()}
+	e.open()
+	t.Cleanup(func() { must(t, e.v.Close(ctx)) })
+	v := e.v
+
+	file := volume.Node{Mode: volume.ModeFile | 0o644}
+	other, err := v.Create(ctx, root, "other", volume.Node{Mode: volume.ModeDir | 0o755})
+	must(t, err)
+	n := func(i int) string { return fmt.Sprintf("f%d", i) }
+	mode := uint32(0o600)
+	for _, c := range []struct {
+		name string
+		most int64
+		run  func(i int) error
+	}{
+		{"create", 2, func(i int) error { _, err := v.Create(ctx, root, n(i), file); return err }},
+		{"lookup", 1, func(i int) error { _, err := v.Lookup(ctx, root, n(i)); return err }},
+		{"getattr", 1, func(int) error { _, err := v.GetAttr(ctx, root); return err }},
+		{"setattr", 2, func(int) error {
+			_, err := v.SetAttr(ctx, other.Ino, volume.SetAttr{Mode: &mode})
+			return err
+		}},
+		{"rename", 2, func(i int) error { return v.Rename(ctx, root, n(i), root, "r"+n(i), 0) }},
+		{"rename of a file to another directory", 2, func(i int) error {
+			return v.Rename(ctx, root, "r"+n(i), other.Ino, n(i), 0)
+		}},
+		{"readdir", 1, func(int) error {
+			return v.ReadDir(ctx, other.Ino, 0, true, func(volume.Entry) bool { return true })
+		}},
+		{"unlink", 2, func(i int) error { return v.Unlink(ctx, other.Ino, n(i)) }},
+		{"mkdir", 2, func(i int) error {
+			_, err := v.Create(ctx, root, "d"+n(i), volume.Node{Mode: volume.ModeDir | 0o755})
+			return err
+		}},
+		{"rmdir", 2, func(i int) error { return v.Rmdir(ctx, root, "d"+n(i)) }},
+		// One of them is the notification of the other daemons, for which nobody waits.
+		{"create, write and close", 5, func(i int) error {
+			_, h, err := v.CreateOpen(ctx, root, "w"+n(i), file, volume.OpenFlags{Write: true})
+			if err != nil {
+				return err
+			}
+			if err := h.Write(ctx, 0, [][]byte{[]byte("hello")}, volume.Written{}); err != nil {
+				return err
+			}
+			if err := h.Flush(ctx); err != nil {
+				return err
+			}
+			h.Release(ctx)
+			return nil
+		}},
+		{"fsync of a clean file", 1, func(int) error { return db.Namespace().Sync(ctx) }},
+	} {
+		var trips int64
+		for i := range 3 { // the first run prepares statements
+			time.Sleep(50 * time.Millisecond) // the notification of the run before is no part of this one
+			before := p.Trips()
+			must(t, c.run(i))
+			trips = p.Trips() - before
+		}
+		if trips > c.most {
+			t.Errorf("%s: %d round trips, want at most %d", c.name, trips, c.most)
+		}
+	}
+}
