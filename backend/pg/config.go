@@ -19,8 +19,8 @@ type Config struct {
 	IOTimeout          time.Duration // how long an operation retries while the server can't be reached; 1 min
 	StatementTimeout   time.Duration // after which the server gives a statement up; none
 
-	// ChunkSize is the size of the rows that hold new blobs, in bytes, a multiple of 4 KiB; 1 MiB. Blobs written with
-	// another size stay readable.
+	// ChunkSize is the size of the rows that hold new blobs, in bytes, a power of two from 4 KiB to 64 MiB; 1 MiB. Blobs
+	// written with another size stay readable.
 	ChunkSize int64
 	// Partitions is how many hash partitions blob_data gets when the schema is made; none. It has no effect later.
 	Partitions int
@@ -33,7 +33,7 @@ type Config struct {
 
 const (
 	minChunk      = 4 << 10
-	maxChunk      = 64 << 20 // a row's field is at most 1 GB, on the wire in hexadecimal twice that
+	maxChunk      = 64 << 20 // far below the 1 GB that a field or a message holds
 	maxPartitions = 1024
 )
 
@@ -60,8 +60,8 @@ func (c *Config) setDefaults() error {
 			c.MinConns, c.MaxConns)
 	case c.ConnectionTimeout < 0 || c.IOTimeout < 0 || c.StatementTimeout < 0:
 		return fmt.Errorf("postgres: a timeout is negative")
-	case c.ChunkSize < minChunk || c.ChunkSize > maxChunk || c.ChunkSize%minChunk != 0:
-		return fmt.Errorf("postgres: a chunk size of %d bytes: want a multiple of %d up to %d", c.ChunkSize, minChunk, maxChunk)
+	case c.ChunkSize < minChunk || c.ChunkSize > maxChunk || c.ChunkSize&(c.ChunkSize-1) != 0:
+		return fmt.Errorf("postgres: a chunk size of %d bytes: want a power of two from %d to %d", c.ChunkSize, minChunk, maxChunk)
 	case c.Partitions < 0 || c.Partitions > maxPartitions:
 		return fmt.Errorf("postgres: %d partitions: want 0 to %d", c.Partitions, maxPartitions)
 	}

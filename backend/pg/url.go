@@ -78,6 +78,11 @@ func setParameters(params map[string]string, cfg *Config) {
 	params["standard_conforming_strings"] = "on"
 	params["client_encoding"] = "UTF8"
 	params["synchronous_commit"] = "off"
+	params["default_transaction_isolation"] = "read committed"
+	// Every statement finds its rows by a key. Plans are kept, and one that was made while a table was nearly empty would
+	// read all of it later.
+	params["enable_seqscan"] = "off"
+	params["jit"] = "off"
 	if cfg.StatementTimeout > 0 {
 		params["statement_timeout"] = strconv.FormatInt(max(1, cfg.StatementTimeout.Milliseconds()), 10)
 	}

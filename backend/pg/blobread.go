@@ -1,0 +1,178 @@
+package pg
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/graviton-fs/graviton/backend/blob"
+)
+
+// The bytes from $2 up to $3 of the blob $1: of each chunk only what lies between. Every row begins with what the blob
+// is. The manifest's own size and chunks are looked up once.
+const (
+	readBlob = `SELECT b.size, m.head, c.chunk_offset, c.slice, substring(m.manifest_data FROM 19 + 4 * (c.chunk_offset >> m.s)::INT FOR 4)
+		FROM blobs b CROSS JOIN LATERAL (
+			SELECT manifest_data, substring(manifest_data FROM 1 FOR 18) AS head, get_byte(substring(manifest_data FROM 17 FOR 1), 0) AS s
+			FROM manifests WHERE key = b.key OFFSET 0) m `
+	readRows = readBlob + `LEFT JOIN LATERAL (
+			SELECT d.chunk_offset, substring(d.chunk_data FROM (greatest($2 - d.chunk_offset, 0) + 1)::INT
+				FOR (least($3 - d.chunk_offset, 1 << m.s) - greatest($2 - d.chunk_offset, 0))::INT) AS slice
+			FROM blob_data d WHERE d.key = b.key AND d.chunk_offset >= $2 >> m.s << m.s AND d.chunk_offset < $3) c ON TRUE
+		WHERE b.key = $1 ORDER BY c.chunk_offset`
+	readLarge = readBlob + `LEFT JOIN LATERAL (
+			SELECT g AS chunk_offset, lo_get(l.oid, greatest($2, g), (least($3, b.size, g + (1 << m.s)) - greatest($2, g))::INT) AS slice
+			FROM large_objects l, generate_series($2 >> m.s << m.s, least($3, b.size) - 1, 1::BIGINT << m.s) g WHERE l.key = b.key) c ON TRUE
+		WHERE b.key = $1 ORDER BY c.chunk_offset`
+)
+
+// target is a blob that is being read, so far as it is known.
+type target struct {
+	key  blob.Key
+	id   uuid.UUID // of the writing that is read; zero until the first fetch
+	size int64
+	m    manifest
+}
+
+// fetch fills p with the blob's bytes from off, fewer at its end. If the blob is another than before, it is gone.
+//
+// A chunk that is read in whole is verified by its checksum; of a slice only the length is. Nothing but the server's
+// page checksums (initdb --data-checksums) covers those.
+func (b *blobs) fetch(ctx context.Context, t *target, p []byte, off int64) (n int, err error) {
+	err = b.db.retry(ctx, func(ctx context.Context) error {
+		conn, err := b.db.acquire(ctx)
+		if err != nil {
+			return err
+		}
+		defer conn.Release()
+		sql := readRows
+		if t.m.large {
+			sql = readLarge
+		}
+		n, err = t.query(ctx, conn.Conn(), sql, p, off)
+		if err == nil && t.m.large && sql == readRows {
+			n, err = t.query(ctx, conn.Conn(), readLarge, p, off)
+		}
+		return err
+	})
+	return n, err
+}
+
+func (t *target) query(ctx context.Context, conn *pgx.Conn, sql string, p []byte, off int64) (n int, err error) {
+	end := off + min(int64(len(p)), math.MaxInt64-off)
+	rows, err := conn.Query(ctx, sql, pgx.QueryResultFormats{pgx.BinaryFormatCode}, []byte(t.key), off, end)
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	found := false
+	for rows.Next() {
+		v := rows.RawValues()
+		if !found {
+			if err := t.describe(v[0], v[1]); err != nil {
+				return 0, err
+			}
+			found = true
+		}
+		if v[2] == nil || off >= t.size {
+			continue // there are no such bytes
+		}
+		got, err := t.take(p[n:], v[2:], off+int64(n))
+		if err != nil {
+			return 0, err
+		}
+		n += got
+	}
+	if err := rows.Err(); err != nil {
+		return 0, err
+	}
+	if !found {
+		return 0, blob.ErrNotFound
+	}
+	want := min(end, t.size) - off
+	if int64(n) < want && !(t.m.large && sql == readRows) {
+		return 0, fmt.Errorf("at offset %d: %w: the data is missing", off+int64(n), blob.ErrCorrupt)
+	}
+	return n, nil
+}
+
+// describe takes what a row says about the blob.
+func (t *target) describe(size, head []byte) error {
+	m, err := decodeHead(head)
+	if err != nil {
+		return err
+	}
+	if len(size) != 8 {
+		return fmt.Errorf("%w: a size of %d bytes", blob.ErrCorrupt, len(size))
+	}
+	if t.id != uuid.Nil && t.id != m.id {
+		return blob.ErrNotFound
+	}
+	t.id, t.m, t.size = m.id, m, int64(binary.BigEndian.Uint64(size))
+	return nil
+}
+
+// take copies a slice of a chunk, which must be the one at off.
+func (t *target) take(p []byte, row [][]byte, off int64) (int, error) {
+	slice, crc := row[1], row[2]
+	if len(row[0]) != 8 {
+		return 0, fmt.Errorf("at offset %d: %w: the chunk has no offset", off, blob.ErrCorrupt)
+	}
+	start := int64(binary.BigEndian.Uint64(row[0]))
+	full := min(t.m.chunkSize(), t.size-start)
+	want := min(int64(len(p)), start+full-off)
+	if start > off || off-start >= t.m.chunkSize() || int64(len(slice)) != want {
+		return 0, fmt.Errorf("at offset %d: %w: the chunk at %d yields %d bytes, want %d", off, blob.ErrCorrupt, start, len(slice), want)
+	}
+	if want == full {
+		if err := verify(slice, crc, start); err != nil {
+			return 0, err
+		}
+	}
+	return copy(p, slice), nil
+}
+
+// ReadInto implements blob.ReaderInto. It takes one round trip, or two for the first read of a large object.
+func (b *blobs) ReadInto(ctx context.Context, key blob.Key, p []byte, off int64) (int, error) {
+	if err := b.begin(ctx, key); err != nil {
+		return 0, b.wrap("read", key, err)
+	}
+	if off < 0 {
+		return 0, b.wrap("read", key, fmt.Errorf("%w: negative offset %d", blob.ErrInvalid, off))
+	}
+	n, err := b.fetch(ctx, &target{key: key}, p, off)
+	return n, b.wrap("read", key, err)
+}
+
+// Open implements blob.Store. The reader holds no connection between two fetches.
+func (b *blobs) Open(ctx context.Context, key blob.Key, off, n int64) (io.ReadCloser, error) {
+	if err := b.begin(ctx, key); err != nil {
+		return nil, b.wrap("open", key, err)
+	}
+	if off < 0 {
+		return nil, b.wrap("open", key, fmt.Errorf("%w: negative offset %d", blob.ErrInvalid, off))
+	}
+	end := int64(math.MaxInt64)
+	if n >= 0 && n < end-off {
+		end = off + n
+	}
+	r := &reader{b: b, t: target{key: key}, off: off, end: end}
+	r.ctx, r.stop = context.WithCancel(ctx)
+	// The first fetch tells how large the blob is: one chunk, or less if less is wanted.
+	cs := b.db.cfg.ChunkSize
+	first := make([]byte, min(end-off, cs-off%cs))
+	got, err := b.fetch(r.ctx, &r.t, first, off)
+	if err != nil {
+		r.stop()
+		return nil, b.wrap("open", key, err)
+	}
+	r.rest = first[:got]
+	r.off += int64(got)
+	r.end = max(r.off, min(r.end, r.t.size))
+	return r, nil
+}

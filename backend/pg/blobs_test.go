@@ -1,0 +1,43 @@
+package pg
+
+import (
+	"testing"
+
+	"github.com/graviton-fs/graviton/backend/blob"
+	"github.com/graviton-fs/graviton/backend/blob/blobtest"
+	"github.com/graviton-fs/graviton/backend/pg/pgtest"
+)
+
+// variants are the ways to keep blobs.
+var variants = map[string]Config{
+	"rows":          {},
+	"large objects": {LargeObjects: true},
+	"partitions":    {Partitions: 4, ChunkSize: 64 << 10},
+}
+
+func TestBlobs(t *testing.T) {
+	for name, cfg := range variants {
+		t.Run(name, func(t *testing.T) {
+			blobs := openNew(t, cfg).Blobs() // one for all: keys are random
+			blobtest.Run(t, func(*testing.T) blob.Store { return blobs })
+		})
+	}
+}
+
+func TestBlobsReopen(t *testing.T) {
+	for name, cfg := range variants {
+		t.Run(name, func(t *testing.T) {
+			urls := map[string]string{} // by directory, which stands for a database
+			blobtest.RunReopen(t, func(t *testing.T, dir string) (blob.Store, func() error) {
+				if urls[dir] == "" {
+					urls[dir] = pgtest.Shared(t).Database(t).URL()
+				}
+				cfg := cfg
+				cfg.URL = urls[dir]
+				db := openAt(t, cfg)
+				return db.Blobs(), db.Close
+			})
+		})
+	}
+}
+
