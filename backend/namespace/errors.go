@@ -10,6 +10,7 @@ var (
 	ErrUnavailable = errors.New("store is unavailable")
 	ErrReadOnly    = errors.New("store is read-only")
 	ErrNoSpace     = errors.New("no space left in the store")
+	ErrLost        = errors.New("the store crashed: what was done since the last sync may be lost")
 )
 
 // Error is the error type of every Store: what failed, where, and why.

@@ -21,7 +21,9 @@ type Store interface {
 	// When Update returned nil the transaction survives a kill of this process.
 	Update(ctx context.Context, op OpID, want Want, fn func(tx Tx) error) error
 	// Sync returns once all that was committed before the call survives power loss. Where the volume's blobs are
-	// kept in the same log, those that were stored before the call are covered too.
+	// kept in the same log, those that were stored before the call are covered too. ErrLost says that a server
+	// which doesn't wait for its disk crashed, or was replaced, since the Sync before: it is returned to all who
+	// call within a second, and covers what anyone committed before; a later Sync says nothing about that any more.
 	Sync(ctx context.Context) error
 	// Watch yields the changes that others commit after the given version, until ctx ends or an error of the store
 	// that isn't transient: those of other daemons, not those made through this Store. A change may be yielded more

@@ -24,6 +24,7 @@ type names struct {
 	channel  string
 	stats    namesStats
 	syncer   syncer
+	crashes  crashes
 	notify   notifier
 
 	stop context.CancelFunc

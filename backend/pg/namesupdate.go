@@ -174,7 +174,6 @@ func (u *update) commit(ctx context.Context, t *tx) error {
 	}
 	err = t.conn.exchange(ctx, list)
 	if err == nil {
-		u.s.syncer.wrote()
 		u.s.notify.wake()
 		return nil
 	}

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
+	"time"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
 )
@@ -13,8 +13,7 @@ import (
 // syncer flushes the server's log for many callers at once: those who come while a flush is running share the next one,
 // because the running one may have begun before their commits.
 type syncer struct {
-	run    func(ctx context.Context) error
-	writes atomic.Uint64 // commits since the start
+	run func(ctx context.Context) error
 
 	turn chan struct{} // held while a flush runs
 	mu   sync.Mutex
@@ -30,9 +29,6 @@ func (s *syncer) init(run func(ctx context.Context) error) {
 	s.run = run
 	s.turn = make(chan struct{}, 1)
 }
-
-// wrote counts a commit that didn't wait for the disk.
-func (s *syncer) wrote() { s.writes.Add(1) }
 
 // sync returns once everything that was committed before the call is on the server's disk.
 func (s *syncer) sync(ctx context.Context) error {
@@ -88,7 +84,39 @@ func (s *names) Sync(ctx context.Context) error {
 	if s.db.cfg.ReadOnly {
 		return nil
 	}
-	return s.wrap("sync", s.syncer.sync(ctx))
+	epoch, lost := s.crashes.look()
+	if lost {
+		return s.wrap("sync", namespace.ErrLost)
+	}
+	err := s.syncer.sync(ctx)
+	if now, _ := s.crashes.look(); err == nil && now != epoch {
+		err = namespace.ErrLost // the flush that answered may have begun after the crash
+	}
+	return s.wrap("sync", err)
+}
+
+// tellLost is how long Sync says that commits may be lost: whoever hears it has that time to tell all who would ask.
+const tellLost = time.Second
+
+// crashes counts crashes of the server that may have lost commits.
+type crashes struct {
+	mu    sync.Mutex
+	n     uint64
+	until time.Time
+}
+
+// look returns the number of crashes so far, and whether the last one is still to be told.
+func (c *crashes) look() (n uint64, lost bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.n, time.Now().Before(c.until)
+}
+
+func (c *crashes) add() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.n++
+	c.until = time.Now().Add(tellLost)
 }
 
 const (
@@ -98,9 +126,6 @@ const (
 	isUnsynced   = "SELECT 1 / count(*) FROM unsynced WHERE origin = $1"
 	markUnsynced = "INSERT INTO unsynced (origin) VALUES ($1) ON CONFLICT DO NOTHING"
 )
-
-// errCrashed says that commits since the last Sync may be lost.
-var errCrashed = errors.New("the server crashed or was replaced since the last sync: what was done in between may be lost")
 
 // flushLog makes the server's log durable.
 func (s *names) flushLog(ctx context.Context) error {
@@ -112,17 +137,18 @@ func (s *names) flushLog(ctx context.Context) error {
 		defer conn.end(ctx)
 		return conn.exchange(ctx, []statement{
 			{sql: beginUpdate}, {sql: syncOn},
-			{sql: isUnsynced, args: []any{s.origin}, zero: errCrashed},
+			{sql: isUnsynced, args: []any{s.origin}, zero: namespace.ErrLost},
 			{sql: syncMark}, {sql: sqlCommit},
 		})
 	})
-	if !errors.Is(err, errCrashed) {
+	if !errors.Is(err, namespace.ErrLost) {
 		return err
 	}
+	s.crashes.add() // before the mark, with which the next flush succeeds
 	if merr := s.mark(ctx); merr != nil {
 		return merr
 	}
-	return fmt.Errorf("%w: %w", namespace.ErrUnavailable, err)
+	return err
 }
 
 // mark puts the daemon's mark into the table that a crash of the server empties.

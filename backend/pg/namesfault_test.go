@@ -1,0 +1,292 @@
+package pg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/graviton-fs/graviton/backend/namespace"
+	"github.com/graviton-fs/graviton/backend/pg/pgtest"
+)
+
+// startServer starts a server that a test may stop.
+func startServer(t testing.TB) *pgtest.Server {
+	t.Helper()
+	server, err := pgtest.New(pgtest.Options{})
+	check(t, err)
+	t.Cleanup(func() { check(t, server.Close()) })
+	return server
+}
+
+// count adds one to an inode's size.
+func count(s namespace.Store, during func()) error {
+	want := namespace.Want{Inodes: []namespace.InodeWant{{Ino: 20, Lock: namespace.Exclusive}}}
+	return s.Update(ctx, namespace.OpID{}, want, func(tx namespace.Tx) error {
+		r, err := namespace.Get[*namespace.Inode](tx, namespace.InodeKey{Ino: 20})
+		if err != nil {
+			return err
+		}
+		during()
+		r.Size++
+		tx.Put(r)
+		return nil
+	})
+}
+
+func makeInode(t testing.TB, s namespace.Store, ino namespace.Ino) {
+	t.Helper()
+	check(t, s.Update(ctx, namespace.OpID{}, namespace.Want{}, func(tx namespace.Tx) error {
+		tx.Put(&namespace.Inode{Ino: ino})
+		return nil
+	}))
+}
+
+func sizeOf(t testing.TB, s namespace.Store, ino namespace.Ino) (size uint64) {
+	t.Helper()
+	check(t, s.View(ctx, namespace.Want{}, func(tx namespace.Tx) error {
+		r, err := namespace.Get[*namespace.Inode](tx, namespace.InodeKey{Ino: ino})
+		if err == nil {
+			size = r.Size
+		}
+		return err
+	}))
+	return size
+}
+
+// TestLostAnswer loses the answer of commits, or the commit itself, and wants each transaction to be done once.
+func TestLostAnswer(t *testing.T) {
+	db, p := proxied(t, Config{})
+	db.names.close() // it is not a notification whose answer is to be lost
+	s := db.Namespace()
+	makeInode(t, s, 20)
+	const rounds = 20
+	for i := range rounds {
+		first := true
+		check(t, count(s, func() {
+			switch {
+			case !first:
+			case i%2 == 0:
+				p.LoseAnswer() // of the COMMIT, which is next
+			default:
+				p.CutAll()
+			}
+			first = false
+		}))
+	}
+	if n := sizeOf(t, s, 20); n != rounds {
+		t.Errorf("%d transactions were done %d times", rounds, n)
+	}
+	stats := db.NamespaceStats()
+	if stats.Lost < rounds/2 || stats.Found < rounds/2 {
+		t.Errorf("stats are %+v, want at least %d commits lost and found", stats, rounds/2)
+	}
+}
+
+// TestSyncAfterCrash wants the first Sync after a crash of the server to say that commits may be lost, and only it.
+func TestSyncAfterCrash(t *testing.T) {
+	server := startServer(t)
+	db := openAt(t, Config{URL: server.Database(t).URL()})
+	s := db.Namespace()
+	makeInode(t, s, 20)
+	check(t, s.Sync(ctx))
+	check(t, server.Stop())
+	check(t, server.Start())
+	makeInode(t, s, 21)
+	check(t, s.Sync(ctx)) // a server that was stopped in order lost nothing
+	check(t, server.StopImmediate())
+	check(t, server.Start())
+	for range 2 { // and tells all who ask about the same time
+		if err := s.Sync(ctx); !errors.Is(err, namespace.ErrLost) {
+			t.Errorf("Sync after a crash = %v, want %v", err, namespace.ErrLost)
+		}
+	}
+	time.Sleep(tellLost)
+	check(t, s.Sync(ctx))
+	sizeOf(t, s, 20)
+	sizeOf(t, s, 21)
+}
+
+// made are the inodes that were created, one after the other, and how many of them a Sync covers.
+type made struct {
+	mu     sync.Mutex
+	inos   []int64
+	synced int
+}
+
+func (m *made) len() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.inos)
+}
+
+func (m *made) add(ino int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.inos = append(m.inos, ino)
+}
+
+func (m *made) cover(n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.synced = max(m.synced, n)
+}
+
+// TestImmediateStop stops the server without warning while one creates and others sync: what precedes a Sync that
+// returned is there, and the store goes on by itself.
+func TestImmediateStop(t *testing.T) {
+	server := startServer(t)
+	db := openAt(t, Config{URL: server.Database(t).URL()})
+	s := db.Namespace()
+	var m made
+	var next int64
+	for round := range 3 {
+		var stop atomic.Bool
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for ; !stop.Load(); next++ {
+				if create(s, next) == nil {
+					m.add(next)
+				}
+			}
+		})
+		for range 3 {
+			wg.Go(func() {
+				for !stop.Load() {
+					if n := m.len(); s.Sync(ctx) == nil {
+						m.cover(n)
+					}
+				}
+			})
+		}
+		time.Sleep(150 * time.Millisecond)
+		check(t, server.StopImmediate())
+		stop.Store(true)
+		check(t, server.Start())
+		wg.Wait()
+		_ = s.Sync(ctx) // says that something may be lost, if none of the others was told
+		if m.synced == 0 {
+			t.Fatalf("round %d: nothing was synced", round)
+		}
+		m.inos = m.inos[:m.synced]
+		check(t, s.View(ctx, namespace.Want{}, func(tx namespace.Tx) error {
+			for _, ino := range m.inos {
+				if _, err := tx.Get(namespace.DentryKey{Parent: 30, Name: fmt.Sprint(ino)}); err != nil {
+					return fmt.Errorf("round %d: name %d, which was synced: %w", round, ino, err)
+				}
+			}
+			return nil
+		}))
+	}
+}
+
+func create(s namespace.Store, ino int64) error {
+	return s.Update(ctx, namespace.OpID{}, namespace.Want{}, func(tx namespace.Tx) error {
+		tx.Put(&namespace.Inode{Ino: namespace.Ino(ino)})
+		tx.Put(&namespace.Dentry{Parent: 30, Name: fmt.Sprint(ino), Ino: namespace.Ino(ino), Cookie: uint64(ino)})
+		return nil
+	})
+}
+
+// TestUnavailable wants operations on a server that is down to wait, to be interruptible, and to fail in the end.
+func TestUnavailable(t *testing.T) {
+	server := startServer(t)
+	db := openAt(t, Config{URL: server.Database(t).URL(), IOTimeout: time.Second, ConnectionTimeout: time.Second})
+	s := db.Namespace()
+	makeInode(t, s, 20)
+	check(t, server.Stop())
+	ops := map[string]func(ctx context.Context) error{
+		"view": func(ctx context.Context) error {
+			return s.View(ctx, namespace.Want{Inodes: []namespace.InodeWant{{Ino: 20}}}, func(namespace.Tx) error { return nil })
+		},
+		"update": func(ctx context.Context) error {
+			return s.Update(ctx, namespace.OpID{}, namespace.Want{}, func(tx namespace.Tx) error {
+				tx.Put(&namespace.Inode{Ino: 21})
+				return nil
+			})
+		},
+		"sync": s.Sync,
+	}
+	for name, op := range ops {
+		start := time.Now()
+		if err := op(ctx); !errors.Is(err, namespace.ErrUnavailable) || time.Since(start) < 500*time.Millisecond {
+			t.Errorf("%s of a server that is down fails with %v after %v", name, err, time.Since(start))
+		}
+		short, stop := context.WithTimeout(ctx, 50*time.Millisecond)
+		start = time.Now()
+		if err := op(short); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 500*time.Millisecond {
+			t.Errorf("%s ends with %v, %v after it was to end", name, err, time.Since(start))
+		}
+		stop()
+	}
+	check(t, server.Start())
+	for _, op := range ops {
+		check(t, op(ctx))
+	}
+}
+
+// TestWatchAfterLostConnection wants a watcher to be told that everything may have changed.
+func TestWatchAfterLostConnection(t *testing.T) {
+	db, p := proxied(t, Config{})
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	times := 0
+	for c, err := range db.Namespace().Watch(watching, 0) {
+		check(t, err)
+		if !c.All {
+			continue
+		}
+		if times++; times == 3 {
+			break
+		}
+		p.CutAll()
+	}
+	if times != 3 {
+		t.Errorf("told %d times, want 3", times)
+	}
+}
+
+// TestAloneEndsWithItsConnection wants work to end when the server no longer knows that it is alone.
+func TestAloneEndsWithItsConnection(t *testing.T) {
+	db, p := proxied(t, Config{})
+	ran, err := db.Namespace().(namespace.Solo).Alone(ctx, "gc", func(ctx context.Context) error {
+		p.CutAll()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(10 * time.Second):
+			return errors.New("the work goes on")
+		}
+	})
+	if !ran || !errors.Is(err, namespace.ErrUnavailable) {
+		t.Errorf("Alone = %v, %v, want true and %v", ran, err, namespace.ErrUnavailable)
+	}
+}
+
+// TestLookupsLoadNoExtents asks the server's statistics.
+func TestLookupsLoadNoExtents(t *testing.T) {
+	db := openNew(t, Config{MinConns: 1, MaxConns: 1}) // the statistics of a connection come late to others
+	s := db.Namespace()
+	check(t, create(s, 40))
+	scans := func(table string) (n int64) {
+		_, err := db.pool.Exec(ctx, "SELECT pg_stat_force_next_flush()")
+		check(t, err)
+		check(t, db.pool.QueryRow(ctx, "SELECT coalesce(seq_scan, 0) + coalesce(idx_scan, 0) FROM pg_stat_user_tables "+
+			"WHERE relname = $1", table).Scan(&n))
+		return n
+	}
+	dentries, extents := scans("dentries"), scans("extents")
+	for range 20 {
+		want := namespace.Want{Entries: []namespace.EntryWant{{Parent: 30, Name: "40"}}}
+		check(t, s.View(ctx, want, func(tx namespace.Tx) error {
+			_, err := tx.Get(namespace.InodeKey{Ino: 40})
+			return err
+		}))
+	}
+	if d, e := scans("dentries")-dentries, scans("extents")-extents; d != 20 || e != 0 {
+		t.Errorf("20 lookups scanned dentries %d times, extents %d times", d, e)
+	}
+}
