@@ -78,7 +78,7 @@ func httpClient(loaded aws.Config, stall time.Duration) *http.Client {
 		if err != nil {
 			return nil, err
 		}
-		return &stallConn{Conn: c, stall: stall}, nil
+		return newStallConn(c, stall), nil
 	}
 	t.MaxIdleConns, t.MaxIdleConnsPerHost = maxIdle, maxIdle
 	t.IdleConnTimeout = stall * 2 / 3 // before it looks stalled
@@ -88,33 +88,4 @@ func httpClient(loaded aws.Config, stall time.Duration) *http.Client {
 		Transport:     t,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-}
-
-// stallConn fails reads and writes when nothing moved in either direction for a while. A whole request has no bound of
-// its own, since a large one on a slow line takes long and is well.
-type stallConn struct {
-	net.Conn
-	stall time.Duration
-}
-
-func (c *stallConn) moved() { _ = c.SetDeadline(time.Now().Add(c.stall)) } // a closed one fails on its own
-
-// Read implements net.Conn.
-func (c *stallConn) Read(p []byte) (int, error) {
-	c.moved()
-	n, err := c.Conn.Read(p)
-	if n > 0 {
-		c.moved()
-	}
-	return n, err
-}
-
-// Write implements net.Conn.
-func (c *stallConn) Write(p []byte) (int, error) {
-	c.moved()
-	n, err := c.Conn.Write(p)
-	if n > 0 {
-		c.moved()
-	}
-	return n, err
 }

@@ -118,7 +118,7 @@ func translate(ctx context.Context, err error) error {
 	switch {
 	case errors.As(err, &cert):
 		return &reported{ErrTLS, cert.Err.Error() + "; add the server's CA to the system, or name its file in AWS_CA_BUNDLE", err}
-	case errors.As(err, &plain):
+	case errors.As(err, &plain), errors.Is(err, http.ErrSchemeMismatch):
 		return &reported{ErrTLS, "the server speaks no TLS there; write http:// in s3.endpoint if that is meant", err}
 	case errors.As(err, &signing):
 		return &reported{ErrCredentials, "none are found: set s3.access-key-id and s3.secret-access-key, a profile or a role", err}

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"math/rand/v2"
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -61,7 +62,7 @@ func throttled(err error) bool {
 func neverRetried(err error) aws.Ternary {
 	var cert *tls.CertificateVerificationError
 	var plain tls.RecordHeaderError
-	if errors.As(err, &cert) || errors.As(err, &plain) {
+	if errors.As(err, &cert) || errors.As(err, &plain) || errors.Is(err, http.ErrSchemeMismatch) {
 		return aws.FalseTernary
 	}
 	return aws.UnknownTernary

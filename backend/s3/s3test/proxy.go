@@ -1,9 +1,11 @@
 package s3test
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -29,6 +31,8 @@ type Proxy struct {
 	latency   time.Duration
 	bandwidth int64
 	down      bool
+	running   int
+	parallel  int
 }
 
 // NewProxy runs a proxy before a server; it ends with the test.
@@ -47,7 +51,15 @@ func newProxy(tb testing.TB, s *Server, start func(*httptest.Server)) *Proxy {
 		closing:  make(chan struct{}),
 	}
 	p.front = httptest.NewUnstartedServer(p)
-	p.front.Config.ErrorLog = nil
+	p.front.Config.ErrorLog = log.New(io.Discard, "", 0)
+	p.front.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if tcp, ok := c.(*net.TCPConn); ok && p.bandwidth > 0 {
+			_ = tcp.SetReadBuffer(narrow) // a wish
+		}
+		return ctx
+	}
 	start(p.front)
 	tb.Cleanup(func() {
 		close(p.closing)
@@ -87,7 +99,10 @@ func (p *Proxy) SetLatency(d time.Duration) {
 	p.latency = d
 }
 
-// SetBandwidth bounds each connection, in bytes a second and each way; 0 is no bound.
+// narrow is the receive buffer of a connection with a bandwidth, so that the client sees it at once.
+const narrow = 64 << 10
+
+// SetBandwidth bounds each request on a new connection, in bytes a second and each way; 0 is no bound.
 func (p *Proxy) SetBandwidth(n int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -121,11 +136,18 @@ func (p *Proxy) Count(ops ...string) (n int) {
 	return n
 }
 
+// Parallel is the most requests that ran at a time since the last Forget.
+func (p *Proxy) Parallel() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.parallel
+}
+
 // Forget empties the record.
 func (p *Proxy) Forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.requests = nil
+	p.requests, p.parallel = nil, p.running
 }
 
 // arrive records a request and picks its fault.
@@ -136,6 +158,8 @@ func (p *Proxy) arrive(r *http.Request) (i int, f Fault, down bool) {
 	p.requests = append(p.requests, Request{
 		Op: op, Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Header: r.Header.Clone(), Sent: r.ContentLength,
 	})
+	p.running++
+	p.parallel = max(p.parallel, p.running)
 	f.Delay = p.latency
 	for _, fault := range p.faults {
 		if fault.hits(op) {
@@ -145,6 +169,12 @@ func (p *Proxy) arrive(r *http.Request) (i int, f Fault, down bool) {
 		}
 	}
 	return len(p.requests) - 1, f, p.down
+}
+
+func (p *Proxy) leave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.running--
 }
 
 func (p *Proxy) answered(i, status int, got int64) {
@@ -158,6 +188,7 @@ func (p *Proxy) answered(i, status int, got int64) {
 // ServeHTTP implements http.Handler.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	i, f, down := p.arrive(r)
+	defer p.leave()
 	if down {
 		reset(w)
 		return

@@ -1,0 +1,325 @@
+package s3
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/graviton-fs/graviton/backend/blob"
+)
+
+// TestStorageClass looks for the class in the requests themselves: of blobs all, of marker and lease none.
+func TestStorageClass(t *testing.T) {
+	s, proxy, _ := proxied(t, func(c *Config) { c.StorageClass = "STANDARD_IA" })
+	put(t, s, random(1000))
+	put(t, s, random(6<<20))
+	u, err := s.NewUpload(t.Context(), newKey(), nil)
+	check(t, err)
+	check(t, u.PutPart(t.Context(), 1, random(1000)))
+	check(t, u.Complete(t.Context(), 1, 1000))
+	u, err = s.NewUpload(t.Context(), newKey(), nil)
+	check(t, err)
+	check(t, u.Complete(t.Context(), 0, 0))
+	l, err := s.AcquireLease(t.Context(), LeaseConfig{})
+	check(t, err)
+	check(t, l.Release(t.Context()))
+	n := 0
+	for _, r := range proxy.Requests() {
+		class := r.Header.Get("X-Amz-Storage-Class")
+		switch {
+		case strings.Contains(r.Path, "/meta/"):
+			if class != "" {
+				t.Errorf("%s %s has the class %s", r.Op, r.Path, class)
+			}
+		case r.Op == "PutObject" || r.Op == "CreateMultipartUpload":
+			if n++; class != "STANDARD_IA" {
+				t.Errorf("%s %s has the class %q", r.Op, r.Path, class)
+			}
+		}
+	}
+	if n != 4 {
+		t.Errorf("%d objects were made, want 4", n)
+	}
+}
+
+// TestObject looks at an object as a person would: raw bytes, hints, content type, and a checksum for the server.
+func TestObject(t *testing.T) {
+	s, proxy, cfg := proxied(t, nil)
+	key := newKey()
+	attr := blob.Attributes{"inode": "4711", "name": "Übersicht 2026.pdf", "long": strings.Repeat("x", 5000)}
+	data := append([]byte("%PDF-1.7\n"), random(1000)...)
+	check(t, s.Put(t.Context(), key, bytes.NewReader(data), int64(len(data)), attr))
+	out, err := server.Client().GetObject(t.Context(), &s3.GetObjectInput{Bucket: &cfg.Bucket, Key: aws.String("vol/blobs/" + key.String())})
+	check(t, err)
+	defer out.Body.Close()
+	got, err := io.ReadAll(out.Body)
+	check(t, err)
+	if !bytes.Equal(got, data) || aws.ToString(out.ContentType) != "application/pdf" {
+		t.Errorf("the object has %d bytes of %s", len(got), aws.ToString(out.ContentType))
+	}
+	for name, want := range map[string]string{"inode": "4711", "name": "%C3%9Cbersicht%202026.pdf", "graviton-volume": "volume-1"} {
+		if out.Metadata[name] != want {
+			t.Errorf("metadata %s is %q, want %q", name, out.Metadata[name], want)
+		}
+	}
+	info, err := s.Stat(t.Context(), key)
+	check(t, err)
+	if info.Attributes["name"] != attr["name"] || info.Attributes["long"] != "" {
+		t.Errorf("attributes are %q, want all but what is too long", info.Attributes)
+	}
+	if h := proxy.Requests()[0].Header; h.Get("X-Amz-Checksum-Crc32c") == "" || h.Get("If-None-Match") != "*" {
+		t.Errorf("the put had no checksum or condition: %v", h)
+	}
+}
+
+// TestUntypedUpload detects a content type that wasn't known when the object was begun.
+func TestUntypedUpload(t *testing.T) {
+	s, _, _ := proxied(t, nil)
+	key := newKey()
+	u, err := s.NewUpload(t.Context(), key, nil)
+	check(t, err)
+	check(t, u.PutPart(t.Context(), 2, []byte("tail")))
+	check(t, u.PutPart(t.Context(), 1, append([]byte("%PDF-1.7\n"), make([]byte, 5<<20-9)...)))
+	check(t, u.Complete(t.Context(), 2, 5<<20+4))
+	info, err := s.Stat(t.Context(), key)
+	check(t, err)
+	if info.ContentType != "application/pdf" || info.Attributes != nil {
+		t.Errorf("content type %q, attributes %v", info.ContentType, info.Attributes)
+	}
+}
+
+// TestRequests counts what each operation costs.
+func TestRequests(t *testing.T) {
+	s, proxy, _ := proxied(t, nil)
+	counts := func(what string, n int, do func()) {
+		t.Helper()
+		proxy.Forget()
+		do()
+		if got := proxy.Count(); got != n {
+			t.Errorf("%s: %d requests, want %d: %+v", what, got, n, proxy.Requests())
+		}
+	}
+	data := random(40 << 20)
+	var key, small blob.Key
+	counts("put of 5 MiB", 1, func() { small = put(t, s, data[:5<<20]) })
+	counts("put of 40 MiB", 1+1+8+1, func() { key = put(t, s, data) })
+	counts("stat", 1, func() { _, err := s.Stat(t.Context(), key); check(t, err) })
+	counts("list", 1, func() {
+		n := 0
+		for _, err := range s.List(t.Context(), nil) {
+			check(t, err)
+			n++
+		}
+		if n != 2 {
+			t.Errorf("%d blobs", n)
+		}
+	})
+	counts("stream of 40 MiB", 5, func() {
+		got, err := read(s, key)
+		check(t, err)
+		if !bytes.Equal(got, data) {
+			t.Error("other bytes")
+		}
+	})
+	counts("40 MiB into a buffer", 5, func() {
+		p := make([]byte, len(data))
+		n, err := s.ReadInto(t.Context(), key, p, 0)
+		check(t, err)
+		if n != len(p) || !bytes.Equal(p, data) {
+			t.Error("other bytes")
+		}
+	})
+	counts("a page", 1, func() { _, err := s.ReadInto(t.Context(), key, make([]byte, 4096), 1<<20); check(t, err) })
+	counts("batch delete", 1, func() { check(t, s.DeleteBatch(t.Context(), []blob.Key{key, small, newKey()})) })
+	for range s.List(t.Context(), nil) {
+		t.Error("something is left")
+	}
+}
+
+// TestParallel wants latency to be paid once for several chunks and parts.
+func TestParallel(t *testing.T) {
+	s, proxy, _ := proxied(t, nil)
+	data := random(40 << 20)
+	const latency = 300 * time.Millisecond
+	proxy.SetLatency(latency)
+	for what, tt := range map[string]struct {
+		requests int
+		do       func()
+	}{
+		"put":    {11, func() { put(t, s, data) }},
+		"stream": {5, nil}, "buffer": {5, nil},
+	} {
+		if tt.do == nil {
+			proxy.SetLatency(0)
+			key := put(t, s, data)
+			proxy.SetLatency(latency)
+			tt.do = func() {
+				var err error
+				if what == "stream" {
+					_, err = read(s, key)
+				} else {
+					_, err = s.ReadInto(t.Context(), key, make([]byte, len(data)), 0)
+				}
+				check(t, err)
+			}
+		}
+		proxy.Forget()
+		tt.do()
+		if n := proxy.Count(); n != tt.requests {
+			t.Errorf("%s: %d requests, want %d", what, n, tt.requests)
+		}
+		if n := proxy.Parallel(); n < 3 {
+			t.Errorf("%s: at most %d requests at a time", what, n)
+		}
+	}
+}
+
+// TestBoundedReadAhead lets more streams be open, and none of them read on, than there are buffers; all end.
+func TestBoundedReadAhead(t *testing.T) {
+	s, _, _ := proxied(t, func(c *Config) { c.Concurrency = 2 })
+	data := random(30 << 20)
+	key := put(t, s, data)
+	var open []io.ReadCloser
+	for range 5 {
+		r, err := s.Open(t.Context(), key, 0, -1)
+		check(t, err)
+		open = append(open, r)
+	}
+	for i, r := range open {
+		if i%2 == 0 {
+			got, err := io.ReadAll(r)
+			check(t, err)
+			if !bytes.Equal(got, data) {
+				t.Error("other bytes")
+			}
+		}
+		check(t, r.Close())
+	}
+	if !s.ahead.TryAcquire(2) {
+		t.Error("closed streams hold buffers")
+	}
+}
+
+// TestPartSizeFor grows parts for blobs that would have too many.
+func TestPartSizeFor(t *testing.T) {
+	s := &Store{cfg: Config{PartSize: 5 << 20, MaxParts: 10_000}}
+	for size, want := range map[int64]int64{
+		6 << 20: 5 << 20, 50_000 << 20: 5 << 20, 50_001 << 20: 6 << 20, 5 << 40: 525 << 20,
+	} {
+		got, err := s.partSizeFor(size)
+		check(t, err)
+		if got != want || (size+got-1)/got > 10_000 {
+			t.Errorf("part size for %d is %d, want %d", size, got, want)
+		}
+	}
+	if _, err := s.partSizeFor(1 << 60); err == nil {
+		t.Error("a blob of an exabyte has a part size")
+	}
+}
+
+// TestMaxParts stores a large blob with few parts, and refuses more of a stream.
+func TestMaxParts(t *testing.T) {
+	s, proxy, _ := proxied(t, func(c *Config) { c.MaxParts = 2 })
+	data := random(13 << 20)
+	expect(t, s, put(t, s, data), data)
+	if n := proxy.Count("UploadPart"); n != 2 {
+		t.Errorf("%d parts, want 2", n)
+	}
+	u, err := s.NewUpload(t.Context(), newKey(), nil)
+	check(t, err)
+	if n := u.(blob.PartLimiter).MaxParts(); n != 2 {
+		t.Errorf("MaxParts is %d", n)
+	}
+	if err := u.PutPart(t.Context(), 3, []byte("x")); err == nil {
+		t.Error("part 3 was taken")
+	}
+}
+
+// TestForeignObjects are passed over by List and ListUploads.
+func TestForeignObjects(t *testing.T) {
+	s, _, cfg := proxied(t, nil)
+	key := put(t, s, []byte("x"))
+	for _, name := range []string{"notes.txt", strings.ToUpper(newKeyWithLetters().String()), "abcd"} {
+		_, err := server.Client().PutObject(t.Context(), &s3.PutObjectInput{Bucket: &cfg.Bucket, Key: aws.String("vol/blobs/" + name)})
+		check(t, err)
+	}
+	_, err := server.Client().CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: &cfg.Bucket, Key: aws.String("vol/blobs/film.mov")})
+	check(t, err)
+	for info, err := range s.List(t.Context(), nil) {
+		check(t, err)
+		if info.Key != key {
+			t.Errorf("List yields %s", info.Key)
+		}
+	}
+	for info := range s.ListUploads(t.Context(), nil) {
+		t.Errorf("ListUploads yields %s", info.Key)
+	}
+}
+
+func newKeyWithLetters() blob.Key { return blob.NewKey(0xabcdef, 1) }
+
+// TestUnsignedPayload leaves the body out of the signature only where it may.
+func TestUnsignedPayload(t *testing.T) {
+	for _, unsigned := range []bool{false, true} {
+		s, proxy, _ := proxied(t, func(c *Config) { c.UnsignedPayload = unsigned })
+		put(t, s, random(1000))
+		put(t, s, random(6<<20))
+		for _, r := range proxy.Requests() {
+			if r.Method != http.MethodPut {
+				continue
+			}
+			if got := r.Header.Get("X-Amz-Content-Sha256") == "UNSIGNED-PAYLOAD"; got != unsigned {
+				t.Errorf("%s: unsigned is %v, want %v", r.Op, got, unsigned)
+			}
+			if r.Header.Get("Expect") != "" || r.Header.Get("X-Amz-Trailer") != "" {
+				t.Errorf("%s waits for the server or has a trailer: %v", r.Op, r.Header)
+			}
+		}
+	}
+}
+
+func TestMeter(t *testing.T) {
+	s, proxy, _ := proxied(t, nil)
+	before := s.Metrics()
+	key := put(t, s, random(12<<20))
+	_, err := read(s, key)
+	check(t, err)
+	check(t, s.Delete(t.Context(), key))
+	m := s.Metrics().Sub(before)
+	total := 0
+	for op, n := range m.Requests {
+		if int(n) != proxy.Count(op) {
+			t.Errorf("%d of %s counted, the proxy saw %d", n, op, proxy.Count(op))
+		}
+		total += int(n)
+	}
+	if total != proxy.Count() || total == 0 {
+		t.Errorf("%d requests counted, the proxy saw %d", total, proxy.Count())
+	}
+	if m.Sent < 12<<20 || m.Sent > 13<<20 || m.Received < 12<<20 || m.Received > 13<<20 {
+		t.Errorf("sent %d, received %d", m.Sent, m.Received)
+	}
+	// A look before, an upload of three parts, two GETs and a DELETE.
+	want := (5*DefaultPrices.Write + 3*DefaultPrices.Read) / 1000
+	if got := m.Cost(DefaultPrices); got < want*0.999 || got > want*1.001 {
+		t.Errorf("cost is %g, want %g", got, want)
+	}
+	hour := Metrics{Requests: map[string]int64{"PutObject": 1000}, Since: time.Unix(0, 0)}
+	if got := hour.Monthly(DefaultPrices, time.Unix(3600, 0), 100<<30); got < 2.3+3.6 || got > 2.3+3.7 {
+		t.Errorf("a month of 1,000 puts an hour, and 100 GiB, cost %g", got)
+	}
+}
+
+func TestArchiveClass(t *testing.T) {
+	for class, want := range map[string]bool{"": false, "STANDARD": false, "GLACIER_IR": false, "GLACIER": true, "DEEP_ARCHIVE": true} {
+		if Archived(class) != want {
+			t.Errorf("Archived(%q) is %v", class, !want)
+		}
+	}
+}
