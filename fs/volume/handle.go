@@ -2,6 +2,7 @@ package volume
 
 import (
 	"context"
+	"errors"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
 )
@@ -90,7 +91,13 @@ func (h *Handle) Sync(ctx context.Context) error {
 	if h.n.v.cfg.ReadOnly {
 		return nil
 	}
-	return h.n.v.ns.Sync(context.WithoutCancel(ctx))
+	err := h.n.v.sync(context.WithoutCancel(ctx))
+	if errors.Is(err, namespace.ErrLost) { // told with this
+		h.n.mu.Lock()
+		_ = h.n.errs.check(&h.seen)
+		h.n.mu.Unlock()
+	}
+	return err
 }
 
 // Release ends the handle. Data that was written and never flushed is committed; an inode that lost its last name is

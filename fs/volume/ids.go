@@ -15,7 +15,8 @@ const idRange = 1 << 14
 // A range is taken by a transaction of its own and synced before its first number is used, so a number that was seen
 // by anyone is not handed out again after a power loss. Safe for concurrent use.
 type ids struct {
-	ns namespace.Store
+	ns   namespace.Store
+	sync func(ctx context.Context) error
 
 	mu        sync.Mutex
 	next, end uint64
@@ -50,7 +51,7 @@ func (s *ids) refill(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.ns.Sync(ctx); err != nil {
+	if err := s.sync(ctx); err != nil {
 		return err
 	}
 	s.next, s.end = first, first+idRange

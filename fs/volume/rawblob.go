@@ -82,7 +82,7 @@ func (v *Volume) PutBlob(ctx context.Context, key blob.Key, r io.Reader) (int64,
 	if err != nil {
 		return 0, v.undone(err, v.blobs.Delete(context.WithoutCancel(ctx), key))
 	}
-	return size, v.ns.Sync(ctx)
+	return size, v.sync(ctx)
 }
 
 // undone joins the error of an operation with that of taking back what it had done. If that failed too, the session

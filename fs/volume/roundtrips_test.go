@@ -2,6 +2,7 @@ package volume_test
 
 import (
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -71,12 +72,12 @@ func TestRoundTrips(t *testing.T) {
 		}},
 		{"fsync of a clean file", 1, func(int) error { return db.Namespace().Sync(ctx) }},
 	} {
-		var trips int64
-		for i := range 3 { // the first run prepares statements
-			time.Sleep(50 * time.Millisecond) // the notification of the run before is no part of this one
+		trips := int64(math.MaxInt64)
+		for i := range 6 { // the first ones prepare statements; a notification of other daemons may fall into any
+			time.Sleep(30 * time.Millisecond)
 			before := p.Trips()
 			must(t, c.run(i))
-			trips = p.Trips() - before
+			trips = min(trips, p.Trips()-before)
 		}
 		if trips > c.most {
 			t.Errorf("%s: %d round trips, want at most %d", c.name, trips, c.most)

@@ -40,7 +40,7 @@ func (v *Volume) startSession(ctx context.Context) (dead []uint64, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("start session: %w", err)
 	}
-	return dead, v.ns.Sync(ctx)
+	return dead, v.sync(ctx)
 }
 
 // endSession removes the session if it leaves nothing behind, and adds its usage to the volume's.

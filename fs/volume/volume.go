@@ -97,6 +97,7 @@ type Volume struct {
 // cfg.ReadOnly. The stores stay the caller's to close, after Close.
 func Open(ctx context.Context, ns namespace.Store, blobs blob.Store, cfg Config) (*Volume, error) {
 	v := &Volume{cfg: cfg, log: cfg.Log, ns: ns, blobs: blobs, ids: ids{ns: ns}}
+	v.ids.sync = v.sync
 	if v.log == nil {
 		v.log = slog.Default()
 	}
@@ -155,7 +156,7 @@ func (v *Volume) Close(ctx context.Context) error {
 	if eerr := v.endSession(ctx); err == nil {
 		err = eerr
 	}
-	if serr := v.ns.Sync(ctx); err == nil {
+	if serr := v.sync(ctx); err == nil {
 		err = serr
 	}
 	return err
@@ -176,7 +177,7 @@ func (v *Volume) SyncAll(ctx context.Context) error {
 	if v.cfg.ReadOnly {
 		return first
 	}
-	if err := v.ns.Sync(ctx); err != nil && first == nil {
+	if err := v.sync(ctx); err != nil && first == nil {
 		first = err
 	}
 	return first
@@ -198,7 +199,7 @@ func (v *Volume) loadOrCreate(ctx context.Context) (*namespace.Volume, error) {
 			return nil
 		})
 		if err == nil {
-			err = v.ns.Sync(ctx)
+			err = v.sync(ctx)
 		}
 	}
 	if err != nil {
