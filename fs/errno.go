@@ -49,6 +49,7 @@ var errnos = []struct {
 	{namespace.ErrConflict, syscall.EIO},
 	{namespace.ErrCorrupt, syscall.EIO},
 	{namespace.ErrUnavailable, syscall.EIO},
+	{namespace.ErrLost, syscall.EIO},
 	{context.DeadlineExceeded, syscall.ETIMEDOUT},
 	{context.Canceled, syscall.EINTR},
 }

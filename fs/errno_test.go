@@ -34,6 +34,7 @@ var want = map[string]struct {
 	"namespace.ErrConflict":    {namespace.ErrConflict, syscall.EIO},
 	"namespace.ErrCorrupt":     {namespace.ErrCorrupt, syscall.EIO},
 	"namespace.ErrUnavailable": {namespace.ErrUnavailable, syscall.EIO},
+	"namespace.ErrLost":        {namespace.ErrLost, syscall.EIO},
 	"namespace.ErrReadOnly":    {namespace.ErrReadOnly, syscall.EROFS},
 	"namespace.ErrNoSpace":     {namespace.ErrNoSpace, syscall.ENOSPC},
 	"volume.ErrNotFound":       {volume.ErrNotFound, syscall.ENOENT},
