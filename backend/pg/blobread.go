@@ -14,21 +14,29 @@ import (
 )
 
 // The bytes from $2 up to $3 of the blob $1: of each chunk only what lies between. Every row begins with what the blob
-// is. The manifest's own size and chunks are looked up once.
+// is. Rows are sorted before their bytes are looked at, so that those are not sorted too. A whole chunk is sent as it is:
+// a substring of it would be one more copy in the server's memory.
 const (
-	readBlob = `SELECT b.size, m.head, c.chunk_offset, c.slice, substring(m.manifest_data FROM 19 + 4 * (c.chunk_offset >> m.s)::INT FOR 4)
-		FROM blobs b CROSS JOIN LATERAL (
+	readSlice = `x.size, x.head, x.chunk_offset, %s, substring(x.manifest_data FROM 19 + 4 * (x.chunk_offset >> x.s)::INT FOR 4)`
+	readBlob  = ` FROM blobs b CROSS JOIN LATERAL (
 			SELECT manifest_data, substring(manifest_data FROM 1 FOR 18) AS head, get_byte(substring(manifest_data FROM 17 FOR 1), 0) AS s
 			FROM manifests WHERE key = b.key OFFSET 0) m `
-	readRows = readBlob + `LEFT JOIN LATERAL (
-			SELECT d.chunk_offset, substring(d.chunk_data FROM (greatest($2 - d.chunk_offset, 0) + 1)::INT
-				FOR (least($3 - d.chunk_offset, 1 << m.s) - greatest($2 - d.chunk_offset, 0))::INT) AS slice
-			FROM blob_data d WHERE d.key = b.key AND d.chunk_offset >= $2 >> m.s << m.s AND d.chunk_offset < $3) c ON TRUE
-		WHERE b.key = $1 ORDER BY c.chunk_offset`
-	readLarge = readBlob + `LEFT JOIN LATERAL (
-			SELECT g AS chunk_offset, lo_get(l.oid, greatest($2, g), (least($3, b.size, g + (1 << m.s)) - greatest($2, g))::INT) AS slice
-			FROM large_objects l, generate_series($2 >> m.s << m.s, least($3, b.size) - 1, 1::BIGINT << m.s) g WHERE l.key = b.key) c ON TRUE
-		WHERE b.key = $1 ORDER BY c.chunk_offset`
+)
+
+var (
+	readRows = "SELECT " + fmt.Sprintf(readSlice, `CASE WHEN $2 <= x.chunk_offset AND $3 >= x.chunk_offset + (1 << x.s)
+			THEN x.chunk_data ELSE substring(x.chunk_data FROM (greatest($2 - x.chunk_offset, 0) + 1)::INT
+				FOR (least($3 - x.chunk_offset, 1 << x.s) - greatest($2 - x.chunk_offset, 0))::INT) END`) + `
+		FROM (SELECT b.size, m.*, d.chunk_offset, d.chunk_data` + readBlob + `LEFT JOIN LATERAL (
+				SELECT chunk_offset, chunk_data FROM blob_data
+				WHERE key = b.key AND chunk_offset >= $2 >> m.s << m.s AND chunk_offset < $3 OFFSET 0) d ON TRUE
+			WHERE b.key = $1 ORDER BY d.chunk_offset OFFSET 0) x`
+	readLarge = "SELECT " + fmt.Sprintf(readSlice, `lo_get(x.oid, greatest($2, x.chunk_offset),
+				(least($3, x.size, x.chunk_offset + (1 << x.s)) - greatest($2, x.chunk_offset))::INT)`) + `
+		FROM (SELECT b.size, m.*, c.chunk_offset, c.oid` + readBlob + `LEFT JOIN LATERAL (
+				SELECT g AS chunk_offset, l.oid FROM large_objects l,
+					generate_series($2 >> m.s << m.s, least($3, b.size) - 1, 1::BIGINT << m.s) g WHERE l.key = b.key) c ON TRUE
+			WHERE b.key = $1 ORDER BY c.chunk_offset OFFSET 0) x`
 )
 
 // target is a blob that is being read, so far as it is known.
