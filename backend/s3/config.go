@@ -154,5 +154,11 @@ func (c Config) metaPrefix() string {
 	return parent[:strings.LastIndex(parent, "/")+1] + "meta/"
 }
 
+// String is the store's name, so that a Config in a message shows no secret.
+func (c Config) String() string { return c.name() }
+
+// GoString is String, for %#v.
+func (c Config) GoString() string { return c.name() }
+
 // name is the store's name in messages.
 func (c Config) name() string { return "s3://" + c.Bucket + "/" + c.KeyPrefix }

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/graviton-fs/graviton/backend/blob"
@@ -64,6 +63,7 @@ func expect(t *testing.T, s *Store, key blob.Key, want []byte) {
 
 // TestPutFaults heals each fault of a PUT, and leaves the object as it was meant.
 func TestPutFaults(t *testing.T) {
+	t.Parallel()
 	s, proxy, _ := proxied(t, nil)
 	for name, f := range map[string]s3test.Fault{
 		"slow down":   {Status: 503, Code: "SlowDown"},
@@ -84,7 +84,8 @@ func TestPutFaults(t *testing.T) {
 			}
 			data := random(size)
 			expect(t, s, put(t, s, data), data)
-			if n := proxy.Count(op); n < 2 {
+			// A lost answer of a PUT needs no second one: a look tells that it was done.
+			if n := proxy.Count(op, "HeadObject"); n < 2 {
 				t.Errorf("%s of %s: %d attempts; did the fault hit?", name, op, n)
 			}
 			if n := proxy.Count("CreateMultipartUpload"); op == "UploadPart" && n != 1 {
@@ -96,6 +97,7 @@ func TestPutFaults(t *testing.T) {
 
 // TestCompleteFaults wants a Complete to be done once, whatever its answer.
 func TestCompleteFaults(t *testing.T) {
+	t.Parallel()
 	s, proxy, cfg := proxied(t, nil)
 	for name, f := range map[string]s3test.Fault{
 		"error in the body": {Code: "InternalError", ErrorInBody: true},
@@ -125,6 +127,7 @@ func TestCompleteFaults(t *testing.T) {
 
 // TestCompleteOfAnother gives the lost answer's benefit to nobody else: the key of another writer is ErrExists.
 func TestCompleteOfAnother(t *testing.T) {
+	t.Parallel()
 	s, proxy, _ := proxied(t, nil)
 	key := newKey()
 	u, err := s.NewUpload(t.Context(), key, nil)
@@ -145,6 +148,7 @@ func TestCompleteOfAnother(t *testing.T) {
 
 // TestWrongETag never makes a file of parts that aren't those that were sent.
 func TestWrongETag(t *testing.T) {
+	t.Parallel()
 	s, proxy, _ := proxied(t, nil)
 	key := newKey()
 	u, err := s.NewUpload(t.Context(), key, nil)
@@ -163,6 +167,7 @@ func TestWrongETag(t *testing.T) {
 
 // TestReadFaults goes on after answers that broke off, in both ways to read, also over several chunks.
 func TestReadFaults(t *testing.T) {
+	t.Parallel()
 	s, proxy, _ := proxied(t, nil)
 	for _, size := range []int{100_000, 18 << 20} {
 		data := random(size)
@@ -186,6 +191,7 @@ func TestReadFaults(t *testing.T) {
 
 // TestNotFoundAfterPut believes no 404 of an object that was just stored.
 func TestNotFoundAfterPut(t *testing.T) {
+	t.Parallel()
 	s, proxy, _ := proxied(t, nil)
 	key := put(t, s, []byte("data"))
 	proxy.Inject(s3test.Fault{Ops: []string{"GetObject", "HeadObject"}, Times: 3, Status: 404, Code: "NoSuchKey"})
@@ -205,6 +211,7 @@ func TestNotFoundAfterPut(t *testing.T) {
 
 // TestSpoiled finds bytes that changed: on their way, which heals, and on the server.
 func TestSpoiled(t *testing.T) {
+	t.Parallel()
 	s, proxy, cfg := proxied(t, nil)
 	data := random(300_000)
 	key := put(t, s, data)
@@ -229,6 +236,7 @@ func TestSpoiled(t *testing.T) {
 
 // TestChangedBehindOurBack is an object that was deleted or replaced by someone else.
 func TestChangedBehindOurBack(t *testing.T) {
+	t.Parallel()
 	s, _, cfg := proxied(t, func(c *Config) { c.IOTimeout = time.Second })
 	key := put(t, s, random(20<<20))
 	r, err := s.Open(t.Context(), key, 0, -1)
@@ -246,154 +254,5 @@ func TestChangedBehindOurBack(t *testing.T) {
 	check(t, err)
 	if _, err := read(s, key); !errors.Is(err, blob.ErrNotFound) || !strings.Contains(err.Error(), key.String()) {
 		t.Errorf("a blob that was deleted: %v", err)
-	}
-}
-
-// TestServerDown waits for a server that comes back, and gives up on one that doesn't.
-func TestServerDown(t *testing.T) {
-	s, proxy, _ := proxied(t, func(c *Config) { c.IOTimeout = 3 * time.Second })
-	data := random(12 << 20)
-	proxy.SetDown(true)
-	go func() {
-		time.Sleep(time.Second)
-		proxy.SetDown(false)
-	}()
-	key := put(t, s, data)
-	expect(t, s, key, data)
-
-	proxy.SetDown(true)
-	started := time.Now()
-	for what, err := range map[string]error{
-		"put":  s.Put(t.Context(), newKey(), bytes.NewReader(data), 100, nil),
-		"stat": func() error { _, err := s.Stat(t.Context(), key); return err }(),
-	} {
-		if !errors.Is(err, blob.ErrUnavailable) {
-			t.Errorf("%s: %v, want ErrUnavailable", what, err)
-		}
-	}
-	if d := time.Since(started); d < 6*time.Second || d > 15*time.Second {
-		t.Errorf("two operations with an I/O timeout of 3 s took %v", d)
-	}
-	proxy.SetDown(false)
-	expect(t, s, key, data)
-}
-
-// TestServerKilled is a server that is killed in the middle of an upload and comes back.
-func TestServerKilled(t *testing.T) {
-	srv := s3test.Start(t)
-	s := open(t, Config{
-		Bucket: srv.NewBucket(t), Endpoint: srv.Endpoint(), AccessKeyID: srv.AccessKeyID, SecretAccessKey: srv.SecretAccessKey,
-		IOTimeout: 20 * time.Second,
-	})
-	key, data := newKey(), random(15<<20)
-	u, err := s.NewUpload(t.Context(), key, nil)
-	check(t, err)
-	for n := 1; n <= 3; n++ {
-		check(t, u.PutPart(t.Context(), n, data[(n-1)*5<<20:n*5<<20]))
-		if n == 2 {
-			srv.Kill()
-			time.AfterFunc(500*time.Millisecond, func() {
-				if err := srv.Restart(); err != nil {
-					t.Error(err)
-				}
-			})
-		}
-	}
-	check(t, u.Complete(t.Context(), 3, int64(len(data))))
-	expect(t, s, key, data)
-}
-
-// TestStall gives up attempts of which nothing moves any more, and makes new ones.
-func TestStall(t *testing.T) {
-	s, proxy, _ := proxied(t, func(c *Config) { c.IOTimeout = 2 * time.Second })
-	proxy.Inject(s3test.Fault{Times: 1, Stall: true})
-	key := put(t, s, []byte("data"))
-	proxy.Inject(s3test.Fault{Times: 1, Stall: true})
-	expect(t, s, key, []byte("data"))
-}
-
-// TestSlowLine takes longer than the I/O timeout, and that isn't a stall: something moves all the time.
-func TestSlowLine(t *testing.T) {
-	proxy := s3test.NewProxy(t, server)
-	proxy.SetBandwidth(2 << 20)
-	cfg := config(t, proxy)
-	cfg.IOTimeout = time.Second
-	s := open(t, cfg)
-	data := random(4 << 20)
-	started := time.Now()
-	expect(t, s, put(t, s, data), data)
-	if time.Since(started) < 3*time.Second {
-		t.Error("the line wasn't slow")
-	}
-	if n := proxy.Count("PutObject"); n > 6 { // 5 of them are the probe's
-		t.Errorf("%d puts, want no attempt given up", n)
-	}
-}
-
-// TestCancelDuringRetry ends at once, however long the retries would go on.
-func TestCancelDuringRetry(t *testing.T) {
-	s, proxy, _ := proxied(t, func(c *Config) { c.IOTimeout = time.Minute })
-	proxy.SetDown(true)
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	started := time.Now()
-	_, err := s.Stat(ctx, newKey())
-	if !errors.Is(err, context.DeadlineExceeded) || time.Since(started) > 5*time.Second {
-		t.Errorf("%v after %v", err, time.Since(started))
-	}
-}
-
-// TestArchived names an object that must be restored first.
-func TestArchived(t *testing.T) {
-	s, proxy, _ := proxied(t, nil)
-	key := put(t, s, []byte("data"))
-	proxy.Inject(s3test.Fault{Ops: []string{"GetObject"}, Times: 1, Status: 403, Code: "InvalidObjectState"})
-	if _, err := read(s, key); !errors.Is(err, blob.ErrArchived) || !strings.Contains(err.Error(), "restore") {
-		t.Errorf("error is %v, want ErrArchived", err)
-	}
-}
-
-// TestNoConditionalWrites looks before it writes, where the server can't.
-func TestNoConditionalWrites(t *testing.T) {
-	s, proxy, _ := proxied(t, nil)
-	s.caps.ConditionalWrites, s.caps.Checksums = false, false
-	key := put(t, s, []byte("data"))
-	if err := s.Put(t.Context(), key, strings.NewReader("more"), 4, nil); !errors.Is(err, blob.ErrExists) {
-		t.Errorf("put of a key that exists: %v", err)
-	}
-	for _, r := range proxy.Requests() {
-		if r.Header.Get("If-None-Match") != "" || r.Header.Get("X-Amz-Checksum-Crc32c") != "" {
-			t.Errorf("%s was sent with %v", r.Op, r.Header)
-		}
-	}
-	if _, err := s.AcquireLease(t.Context(), LeaseConfig{}); !errors.Is(err, ErrNoLease) {
-		t.Errorf("a lease without conditional writes: %v", err)
-	}
-	expect(t, s, key, []byte("data"))
-}
-
-// TestKilledUploader finds the upload of a process that is gone, and aborts it.
-func TestKilledUploader(t *testing.T) {
-	s, _, cfg := proxied(t, nil)
-	u, err := s.NewUpload(t.Context(), newKey(), nil)
-	check(t, err)
-	check(t, u.PutPart(t.Context(), 1, random(1000)))
-	other := open(t, cfg)
-	n := 0
-	for info, err := range other.ListUploads(t.Context(), nil) {
-		check(t, err)
-		n++
-		check(t, other.AbortUpload(t.Context(), info.Key))
-	}
-	if n != 1 {
-		t.Errorf("%d uploads were found, want 1", n)
-	}
-	out, err := server.Client().ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: aws.String(cfg.Bucket)})
-	check(t, err)
-	if len(out.Uploads) != 0 {
-		t.Errorf("%d uploads are left", len(out.Uploads))
-	}
-	if err := u.Complete(t.Context(), 1, 1000); !errors.Is(err, blob.ErrInvalid) {
-		t.Errorf("Complete of an upload that was aborted: %v", err)
 	}
 }

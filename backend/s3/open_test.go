@@ -246,3 +246,13 @@ func TestSessionToken(t *testing.T) {
 		t.Error("the environment's keys were sent without its token")
 	}
 }
+
+// TestNoSecretInConfig prints a Config in each way.
+func TestNoSecretInConfig(t *testing.T) {
+	cfg := Config{Bucket: "b", SecretAccessKey: "hunter2"}
+	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
+		if text := fmt.Sprintf(format, cfg); strings.Contains(text, "hunter2") {
+			t.Errorf("%s prints %s", format, text)
+		}
+	}
+}

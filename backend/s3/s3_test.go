@@ -55,7 +55,7 @@ func config(t testing.TB, proxy *s3test.Proxy) Config {
 	t.Helper()
 	cfg := Config{
 		Bucket: server.NewBucket(t), Region: s3test.Region, Endpoint: server.Endpoint(), KeyPrefix: "vol/blobs/",
-		AccessKeyID: server.AccessKeyID, SecretAccessKey: server.SecretAccessKey, VolumeID: "volume-1", IOTimeout: 10 * time.Second,
+		AccessKeyID: server.AccessKeyID, SecretAccessKey: server.SecretAccessKey, VolumeID: "volume-1", IOTimeout: 20 * time.Second,
 	}
 	if proxy != nil {
 		cfg.Endpoint = proxy.Endpoint()
@@ -108,18 +108,21 @@ func TestConformanceWithFaults(t *testing.T) {
 	writes := []string{"PutObject", "UploadPart"}
 	blobtest.Run(t, func(t *testing.T) blob.Store {
 		proxy := s3test.NewProxy(t, server)
-		s := open(t, config(t, proxy))
+		cfg := config(t, proxy)
+		cfg.UnsignedPayload = true
+		cfg.IOTimeout = time.Minute
+		s := open(t, cfg)
 		proxy.Inject(
-			s3test.Fault{Times: 12, Every: 41, Status: 503, Code: "SlowDown"},
-			s3test.Fault{Times: 12, Every: 37, Status: 500, Code: "InternalError"},
-			s3test.Fault{Times: 12, Every: 17, Ops: writes, ResetRequest: 1},
-			s3test.Fault{Times: 12, Every: 5, Ops: writes, LoseAnswer: true},
-			s3test.Fault{Times: 12, Every: 13, Ops: writes, FlipRequest: true},
-			s3test.Fault{Times: 12, Every: 4, Ops: []string{"GetObject"}, CutAnswer: 1000},
-			s3test.Fault{Times: 12, Every: 7, Ops: []string{"GetObject"}, CutAnswer: 70000, Reset: true},
-			s3test.Fault{Times: 12, Every: 3, Ops: []string{"CompleteMultipartUpload"}, Code: "InternalError", ErrorInBody: true},
-			s3test.Fault{Times: 12, Every: 2, Ops: []string{"CompleteMultipartUpload"}, LoseAnswer: true},
-			s3test.Fault{Times: 12, Every: 5, Ops: []string{"DeleteObject", "AbortMultipartUpload"}, LoseAnswer: true},
+			s3test.Fault{Times: 6, Every: 41, Status: 503, Code: "SlowDown"},
+			s3test.Fault{Times: 6, Every: 37, Status: 500, Code: "InternalError"},
+			s3test.Fault{Times: 6, Every: 17, Ops: writes, ResetRequest: 1},
+			s3test.Fault{Times: 6, Every: 5, Ops: writes, LoseAnswer: true},
+			s3test.Fault{Times: 6, Every: 13, Ops: writes, FlipRequest: true},
+			s3test.Fault{Times: 6, Every: 4, Ops: []string{"GetObject"}, CutAnswer: 1000},
+			s3test.Fault{Times: 6, Every: 7, Ops: []string{"GetObject"}, CutAnswer: 70000, Reset: true},
+			s3test.Fault{Times: 6, Every: 3, Ops: []string{"CompleteMultipartUpload"}, Code: "InternalError", ErrorInBody: true},
+			s3test.Fault{Times: 6, Every: 2, Ops: []string{"CompleteMultipartUpload"}, LoseAnswer: true},
+			s3test.Fault{Times: 6, Every: 5, Ops: []string{"DeleteObject", "AbortMultipartUpload"}, LoseAnswer: true},
 		)
 		return s
 	})
