@@ -29,11 +29,10 @@ func explainConnect(cc *pgx.ConnConfig, err error) error {
 	var host x509.HostnameError
 	var record tls.RecordHeaderError
 	var dns *net.DNSError
-	var npe *pgconn.NotPreferredError
 	const tlsFix = "check sslmode and sslrootcert in postgres.url"
 	switch {
 	case errors.As(err, &unknown), errors.As(err, &invalid), errors.As(err, &host):
-		return fmt.Errorf("the server's certificate is not trusted: %w; %s", firstOf(err), tlsFix)
+		return fmt.Errorf("the server's certificate is not trusted: %w; %s", lastOf(err), tlsFix)
 	case errors.As(err, &record):
 		return fmt.Errorf("the server doesn't speak TLS: %s", tlsFix)
 	case errors.As(err, &dns):
@@ -44,17 +43,18 @@ func explainConnect(cc *pgx.ConnConfig, err error) error {
 		return fmt.Errorf("there is no such socket: start the server, or check host and port in postgres.url")
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("the socket may not be used by this user: check its permissions")
-	case errors.As(err, &npe):
-		return fmt.Errorf("no server is of the kind that target_session_attrs asks for: check postgres.url, and which server is the primary")
 	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
 		return fmt.Errorf("no answer within postgres.pool.connection-timeout, %v: check host and port in postgres.url, and firewalls",
 			cc.ConnectTimeout)
 	case errors.Is(err, context.Canceled):
 		return err
 	case wantsTLS(cc):
-		return fmt.Errorf("no connection with TLS: %w; if the server has none, %s", firstOf(err), tlsFix)
+		return fmt.Errorf("no connection with TLS: %w; if the server has none, %s", lastOf(err), tlsFix)
+	case cc.ValidateConnect != nil:
+		return fmt.Errorf("no server is what target_session_attrs asks for: %w; check postgres.url, and which server is the primary",
+			lastOf(err))
 	}
-	return fmt.Errorf("no connection: %w; check postgres.url", firstOf(err))
+	return fmt.Errorf("no connection: %w; check postgres.url", lastOf(err))
 }
 
 // explainRefusal is about a server that answered, and refused.
@@ -89,8 +89,8 @@ func explainRefusal(cc *pgx.ConnConfig, pe *pgconn.PgError) error {
 	return fmt.Errorf("the server refuses the connection: %w", pe)
 }
 
-// firstOf is an error of one attempt to connect, in one line and without the parameters of the connection.
-func firstOf(err error) error {
+// lastOf is the error of the last attempt to connect, in one line and without the parameters of the connection.
+func lastOf(err error) error {
 	for {
 		var next error
 		switch e := err.(type) {
@@ -98,7 +98,7 @@ func firstOf(err error) error {
 			next = e.Unwrap()
 		case interface{ Unwrap() []error }:
 			if all := e.Unwrap(); len(all) > 0 {
-				next = all[0]
+				next = all[len(all)-1]
 			}
 		}
 		if next == nil {

@@ -28,6 +28,7 @@ import (
 type Options struct {
 	Settings map[string]string // for postgresql.conf, over the defaults
 	HBA      []string          // lines of pg_hba.conf for roles other than the superuser; scram from everywhere if nil
+	TLS      bool              // speak TLS as well, see CertFile
 }
 
 // Server is a PostgreSQL server. Its methods are for one goroutine at a time.
@@ -145,6 +146,12 @@ func (s *Server) configure(o Options) error {
 	var conf strings.Builder
 	fmt.Fprintf(&conf, "listen_addresses = '127.0.0.1'\nunix_socket_directories = '%s'\n", s.dir)
 	conf.WriteString("max_connections = 200\nlog_min_messages = warning\n")
+	if o.TLS {
+		if err := s.writeCertificate(); err != nil {
+			return err
+		}
+		conf.WriteString("ssl = on\n")
+	}
 	for name, value := range o.Settings {
 		fmt.Fprintf(&conf, "%s = '%s'\n", name, strings.ReplaceAll(value, "'", "''"))
 	}
