@@ -9,8 +9,15 @@ import (
 
 // GetAttr describes an inode, with what is written and not yet committed.
 func (v *Volume) GetAttr(ctx context.Context, ino namespace.Ino) (*namespace.Inode, error) {
+	if err := v.settleDir(ctx, ino); err != nil {
+		return nil, err
+	}
 	n := v.nodes.get(v, ino)
 	defer v.nodes.put(n)
+	if rec := n.beforeBirth(); rec != nil {
+		v.overlayAttr(rec)
+		return rec, nil
+	}
 	for try := 0; ; try++ {
 		commits := n.committed()
 		rec, err := v.inode(ctx, ino)
@@ -73,12 +80,19 @@ func (v *Volume) SetAttr(ctx context.Context, ino namespace.Ino, set SetAttr) (*
 	defer v.nodes.put(n)
 	var rec *namespace.Inode
 	apply := func(e *extentEdit) error {
-		v.applySet(e.tx, e.rec, set)
+		if v.applySet(e.rec, set) {
+			e.tx.Delete(namespace.XattrKey{Ino: ino, Name: xattrCaps})
+		}
 		rec = e.rec
 		return nil
 	}
 	var err error
 	switch {
+	case set.Size == nil && n.unborn.Load():
+		if rec = n.setUnborn(set); rec == nil {
+			err = n.commit(ctx, apply)
+		}
+	case set.isNews() && v.knows(ctx, ino, set, &rec):
 	case set.Size != nil:
 		err = n.truncate(ctx, *set.Size, apply)
 	case n.growing():
@@ -96,24 +110,44 @@ func (v *Volume) SetAttr(ctx context.Context, ino namespace.Ino, set SetAttr) (*
 	return rec, nil
 }
 
-func (v *Volume) applySet(tx namespace.Tx, r *namespace.Inode, set SetAttr) {
+// isNews reports whether only times are set, as the kernel's write-back does once a file was written.
+func (s *SetAttr) isNews() bool {
+	return s.Mtime != nil && s.Ctime != nil &&
+		s.Mode == nil && s.UID == nil && s.GID == nil && s.Size == nil && s.Atime == nil && s.SameOwner == nil
+}
+
+// knows reports whether the times are those that the inode has already, which is usual: then nothing is to be written.
+func (v *Volume) knows(ctx context.Context, ino namespace.Ino, set SetAttr, rec **namespace.Inode) bool {
+	have, err := v.GetAttr(ctx, ino)
+	if err != nil || have.Mtime != *set.Mtime || have.Ctime != *set.Ctime {
+		return false
+	}
+	*rec = have
+	return true
+}
+
+// applySet changes a record, and reports whether that takes the file's capabilities away.
+func (v *Volume) applySet(r *namespace.Inode, set SetAttr) (dropCaps bool) {
+	dir := r.Mode&ModeType == ModeDir
 	if set.UID != nil {
 		r.UID = *set.UID
 	}
 	if set.GID != nil {
 		r.GID = *set.GID
 	}
-	if set.UID != nil || set.GID != nil {
-		clearPrivileges(tx, r, true)
-	}
-	if set.SameOwner != nil && (*set.SameOwner == 0 || *set.SameOwner == r.UID) {
-		clearPrivileges(tx, r, true)
+	again := set.SameOwner != nil && (*set.SameOwner == 0 || *set.SameOwner == r.UID)
+	if owner := set.UID != nil || set.GID != nil || again; owner && !dir {
+		clearSuid(r)
+		dropCaps = true
 	}
 	if set.Mode != nil {
 		r.Mode = r.Mode&ModeType | *set.Mode&modePerm
 	}
 	if set.Size != nil {
-		clearPrivileges(tx, r, set.KillPriv)
+		if set.KillPriv {
+			clearSuid(r)
+		}
+		dropCaps = true
 		r.Mtime = v.now()
 	}
 	if set.Atime != nil {
@@ -127,6 +161,7 @@ func (v *Volume) applySet(tx namespace.Tx, r *namespace.Inode, set SetAttr) {
 	} else {
 		r.Ctime = v.now()
 	}
+	return dropCaps
 }
 
 // ghosts remembers inodes that were removed while the kernel still knows them, as the working directory of a process

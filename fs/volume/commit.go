@@ -39,7 +39,7 @@ func (n *node) commit(ctx context.Context, chg change) error {
 // off.
 func (n *node) commitLocked(ctx context.Context, keep uint64, chg change) error {
 	n.mu.Lock()
-	if n.dirty.bytes == 0 && n.mtime.IsZero() && chg == nil {
+	if n.dirty.bytes == 0 && n.mtime.IsZero() && chg == nil && !n.unborn.Load() {
 		n.mu.Unlock()
 		return nil
 	}
@@ -53,6 +53,7 @@ func (n *node) commitLocked(ctx context.Context, keep uint64, chg change) error 
 	// From here on there are side effects: an interrupted caller doesn't stop them half way.
 	ctx = context.WithoutCancel(ctx)
 	extents, err := n.storeBatch(ctx, b)
+	n.v.noteFull(err)
 	var rec *namespace.Inode
 	var refused error
 	if err == nil {
@@ -200,17 +201,21 @@ func (b *batch) inlineExtents(ino namespace.Ino) []*namespace.Extent {
 func (n *node) commitExtents(ctx context.Context, b *batch, list []*namespace.Extent, chg change) (
 	*namespace.Inode, error,
 ) {
+	n.birthing.Lock()
+	defer n.birthing.Unlock()
 	want := namespace.Want{Inodes: []namespace.InodeWant{{Ino: n.ino, Lock: namespace.Exclusive}}}
+	if n.birth != nil {
+		want.Inodes[0] = namespace.InodeWant{Ino: n.birth.rec.Parent}
+	}
 	if len(list) > 0 {
 		want.Extents = []namespace.RangeWant{{Ino: n.ino, From: list[0].Off, To: list[len(list)-1].End()}}
 	} else {
-		want.Reclaims = true
+		want.Reclaims = n.birth == nil
 	}
 	var rec *namespace.Inode
 	err := n.v.update(ctx, want, func(tx namespace.Tx) (err error) {
-		rec, err = namespace.Get[*namespace.Inode](tx, namespace.InodeKey{Ino: n.ino})
-		if err != nil {
-			return staleIfMissing(err)
+		if rec, err = n.record(tx); err != nil {
+			return err
 		}
 		edit := newExtentEdit(n.v, tx, rec)
 		for _, e := range list {
@@ -232,7 +237,17 @@ func (n *node) commitExtents(ctx context.Context, b *batch, list []*namespace.Ex
 		edit.finish()
 		return nil
 	})
+	n.born(err)
 	return rec, err
+}
+
+// record reads the inode in a transaction; one that isn't in the namespace yet gets there. The caller holds birthing.
+func (n *node) record(tx namespace.Tx) (*namespace.Inode, error) {
+	if n.birth != nil {
+		return n.birth.write(n.v, tx)
+	}
+	rec, err := namespace.Get[*namespace.Inode](tx, namespace.InodeKey{Ino: n.ino})
+	return rec, staleIfMissing(err)
 }
 
 // endBatch takes the batch's data out of memory, since the committed extents have them now or they are lost.

@@ -20,7 +20,12 @@ func (v *Volume) Create(ctx context.Context, parent namespace.Ino, name string, 
 	if err != nil {
 		return nil, err
 	}
-	return v.create(ctx, parent, name, what, first)
+	var rec *namespace.Inode
+	err = v.changeNames(ctx, func() error {
+		rec, err = v.create(ctx, parent, name, what, first)
+		return err
+	})
+	return rec, err
 }
 
 // checkNew refuses what can't be made, and returns an inode number and a cookie for what can.
@@ -53,17 +58,14 @@ func (v *Volume) create(ctx context.Context, parent namespace.Ino, name string, 
 			return err
 		}
 		rec = v.newInode(namespace.Ino(first), dir, what)
-		touch := namespace.Delta{Mtime: rec.Ctime, Ctime: rec.Ctime}
 		if what.Mode&ModeType == ModeDir {
 			if dir.Nlink >= MaxLink {
 				return ErrTooManyLink
 			}
-			rec.Nlink, touch.Nlink = 2, 1
+			rec.Nlink = 2
 		}
 		tx.Put(rec)
-		tx.Put(&namespace.Dentry{Parent: parent, Name: name, Ino: rec.Ino, Type: rec.Mode & ModeType, Cookie: first + 1})
-		tx.Apply(namespace.InodeKey{Ino: parent}, touch)
-		tx.Apply(namespace.UsageKey{Session: v.session}, namespace.Delta{Inodes: 1})
+		v.putEntry(tx, rec, name, first+1)
 		return nil
 	})
 	if err != nil {
@@ -83,7 +85,15 @@ func (v *Volume) CreateOpen(ctx context.Context, parent namespace.Ino, name stri
 	}
 	// It is open before it can be seen, so that whoever removes it at once leaves it to the handle.
 	h := v.openNew(namespace.Ino(first), what.Mode, flags, false)
-	rec, err := v.create(ctx, parent, name, what, first)
+	var rec *namespace.Inode
+	if v.putsOff() {
+		rec, err = v.putOff(ctx, h.n, parent, name, what, first+1)
+	} else {
+		err = v.changeNames(ctx, func() error {
+			rec, err = v.create(ctx, parent, name, what, first)
+			return err
+		})
+	}
 	if err != nil {
 		h.close()
 		return nil, nil, err
@@ -143,13 +153,24 @@ func (v *Volume) Link(ctx context.Context, ino, parent namespace.Ino, name strin
 	if err != nil {
 		return nil, err
 	}
+	var rec *namespace.Inode
+	err = v.changeNames(ctx, func() error {
+		rec, err = v.link(ctx, ino, parent, name, cookie)
+		return err
+	})
+	return rec, err
+}
+
+func (v *Volume) link(ctx context.Context, ino, parent namespace.Ino, name string, cookie uint64) (
+	*namespace.Inode, error,
+) {
 	n := v.nodes.get(v, ino)
 	defer v.nodes.put(n)
 	alive := false // the node's life is held: whether it has a name is decided here
 	var rec *namespace.Inode
 	want := entryWant(parent, name)
 	want.Inodes = append(want.Inodes, namespace.InodeWant{Ino: ino, Lock: namespace.Exclusive})
-	err = v.update(ctx, want, func(tx namespace.Tx) error {
+	err := v.update(ctx, want, func(tx namespace.Tx) error {
 		if _, err := v.freeName(tx, parent, name); err != nil {
 			return err
 		}

@@ -12,6 +12,9 @@ func (v *Volume) Lookup(ctx context.Context, parent namespace.Ino, name string) 
 	if len(name) > MaxName {
 		return nil, ErrNameTooLong
 	}
+	if err := v.settleDir(ctx, parent); err != nil {
+		return nil, err
+	}
 	var rec *namespace.Inode
 	want := namespace.Want{Entries: []namespace.EntryWant{{Parent: parent, Name: name}}}
 	commits := v.commits.Load()
@@ -43,6 +46,9 @@ type Entry struct {
 // false. 0 is the position before the first. Entries that stay are seen exactly once, however many others come and go
 // between the calls. With inodes, each entry comes with its inode.
 func (v *Volume) ReadDir(ctx context.Context, dir namespace.Ino, cookie uint64, inodes bool, fn func(Entry) bool) error {
+	if err := v.settleDir(ctx, dir); err != nil {
+		return err
+	}
 	list := namespace.ListWant{Dir: dir, Cookie: cookie + 1, Limit: namesAhead, Inodes: inodes}
 	if inodes {
 		list.Limit = entriesAhead
@@ -109,6 +115,7 @@ func (v *Volume) Resolve(ctx context.Context, names []string) (*namespace.Inode,
 // Path returns a path of the inode from the root, for messages: by its parents, as far as they are known. For a file
 // with several names it is one of them.
 func (v *Volume) Path(ctx context.Context, ino namespace.Ino) string {
+	_ = v.settleInode(ctx, ino) // what is not there has no path yet
 	path := ""
 	err := v.ns.View(ctx, namespace.Want{}, func(tx namespace.Tx) error {
 		path = ""

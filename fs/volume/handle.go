@@ -63,10 +63,10 @@ func (n *node) newHandle(flags OpenFlags) *Handle {
 	return &Handle{n: n, flags: flags, seen: n.errs.n}
 }
 
-// Flush commits what was written to the file if the handle may write: it then survives a kill of the daemon. It reports
+// Flush commits what was written to the file if the handle may write, and its creation: it then survives a kill of the daemon. It reports
 // an error of an earlier background commit once a handle. This is what close(2) does.
 func (h *Handle) Flush(ctx context.Context) error {
-	return h.commit(ctx, h.flags.Write)
+	return h.commit(ctx, h.flags.Write || h.n.unborn.Load())
 }
 
 func (h *Handle) commit(ctx context.Context, data bool) error {
@@ -88,6 +88,9 @@ func (h *Handle) Sync(ctx context.Context) error {
 	if err := h.commit(ctx, true); err != nil {
 		return err
 	}
+	if err := h.n.v.settleAll(ctx); err != nil {
+		return err
+	}
 	if h.n.v.cfg.ReadOnly {
 		return nil
 	}
@@ -103,7 +106,7 @@ func (h *Handle) Sync(ctx context.Context) error {
 // Release ends the handle. Data that was written and never flushed is committed; an inode that lost its last name is
 // removed with its last handle.
 func (h *Handle) Release(ctx context.Context) {
-	if h.flags.Write {
+	if h.flags.Write || h.n.unborn.Load() {
 		h.n.flushFor(ctx)
 	}
 	v, ino := h.n.v, h.n.ino

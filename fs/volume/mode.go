@@ -34,9 +34,12 @@ func clearPrivileges(tx namespace.Tx, rec *namespace.Inode, suid bool) {
 		return
 	}
 	tx.Delete(namespace.XattrKey{Ino: rec.Ino, Name: xattrCaps})
-	if !suid {
-		return
+	if suid {
+		clearSuid(rec)
 	}
+}
+
+func clearSuid(rec *namespace.Inode) {
 	rec.Mode &^= ModeSetuid
 	if rec.Mode&unix.S_IXGRP != 0 {
 		rec.Mode &^= ModeSetgid

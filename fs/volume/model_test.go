@@ -41,6 +41,7 @@ type object struct {
 	data     []byte
 	// versions are the contents that a crash may leave: the one last committed and all since. The last is data.
 	versions [][]byte
+	fresh    bool // a crash may make it as if it had never been created
 	opens    int
 }
 
@@ -51,7 +52,10 @@ func (o *object) isDir() bool  { return o.kind() == volume.ModeDir }
 func (o *object) changed() { o.versions = append(o.versions, slices.Clone(o.data)) }
 
 // committed says that what is in memory would survive a crash.
-func (o *object) committed() { o.versions = [][]byte{slices.Clone(o.data)} }
+func (o *object) committed() {
+	o.versions = [][]byte{slices.Clone(o.data)}
+	o.fresh = false
+}
 
 // file is an open handle.
 type file struct {

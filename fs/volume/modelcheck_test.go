@@ -2,6 +2,7 @@ package volume_test
 
 import (
 	"bytes"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -118,6 +119,7 @@ func (m *model) crash() {
 	m.v = nil
 	m.files = nil
 	m.open()
+	m.stillborn()
 	for _, o := range m.objects(func(o *object) bool { return o.kind() == volume.ModeFile }) {
 		o.opens = 0
 		h := m.reader(o)
@@ -138,6 +140,25 @@ func (m *model) crash() {
 	m.collect()
 	m.noWaste()
 	m.compare()
+}
+
+// stillborn takes the files out of the model that were never closed since they were created, and are not there.
+func (m *model) stillborn() {
+	for _, dir := range m.objects((*object).isDir) {
+		for name, o := range dir.entries {
+			if !o.fresh {
+				continue
+			}
+			_, err := m.v.Lookup(ctx, dir.ino, name)
+			switch {
+			case errors.Is(err, volume.ErrNotFound) && o.nlink == 1:
+				delete(dir.entries, name)
+			default:
+				m.must(err)
+				o.fresh = false
+			}
+		}
+	}
 }
 
 // buried waits until the dead session was cleaned up after.

@@ -58,7 +58,9 @@ func (m *model) createOpen() {
 	}
 	rec, h, err := m.v.CreateOpen(ctx, dir.ino, name, n, rw)
 	if m.expect(err, want) {
-		m.opened(m.add(dir, name, rec, n), h, false)
+		o := m.add(dir, name, rec, n)
+		o.fresh = true
+		m.opened(o, h, false)
 	}
 }
 

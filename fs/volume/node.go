@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
@@ -25,6 +26,11 @@ type node struct {
 
 	// flushing orders what changes the committed data or size.
 	flushing sync.Mutex
+
+	// birthing guards birth, and is held over the transaction that ends it.
+	birthing sync.Mutex
+	birth    *birth      // the creation that was put off; nil once it is in the namespace
+	unborn   atomic.Bool // birth isn't nil
 
 	// mu guards what follows. It is never held over I/O.
 	mu      sync.Mutex
@@ -106,6 +112,9 @@ func (n *node) isLoaded() bool {
 func (n *node) load(ctx context.Context) error {
 	if n.isLoaded() {
 		return nil
+	}
+	if err := n.bear(ctx); err != nil {
+		return err
 	}
 	var rec *namespace.Inode
 	var caps bool

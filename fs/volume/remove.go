@@ -25,6 +25,10 @@ func (v *Volume) removeName(ctx context.Context, parent namespace.Ino, name stri
 	want.Entries[0].Empty = dir
 	want.Entries[0].Contents = smallFile + 1
 	want.Reclaims = true
+	return v.changeNames(ctx, func() error { return v.remove(ctx, parent, name, dir, want) })
+}
+
+func (v *Volume) remove(ctx context.Context, parent namespace.Ino, name string, dir bool, want namespace.Want) error {
 	r := removal{v: v}
 	err := v.update(ctx, want, func(tx namespace.Tx) error {
 		r.reset()

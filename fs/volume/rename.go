@@ -51,17 +51,19 @@ func (v *Volume) Rename(ctx context.Context, from namespace.Ino, oldName string,
 			{Parent: to, Name: newName, Lock: namespace.Exclusive, Empty: true, Contents: smallFile + 1},
 		},
 	}
-	r := removal{v: v}
-	err = v.update(ctx, want, func(tx namespace.Tx) error {
-		r.reset()
-		m := move{
-			v: v, from: from, to: to, oldName: oldName, newName: newName, mode: mode,
-			cookie: cookie, now: v.now(), removed: &r,
-		}
-		return m.run(tx)
+	return v.changeNames(ctx, func() error {
+		r := removal{v: v}
+		err := v.update(ctx, want, func(tx namespace.Tx) error {
+			r.reset()
+			m := move{
+				v: v, from: from, to: to, oldName: oldName, newName: newName, mode: mode,
+				cookie: cookie, now: v.now(), removed: &r,
+			}
+			return m.run(tx)
+		})
+		r.done(err)
+		return err
 	})
-	r.done(err)
-	return err
 }
 
 func (m *move) run(tx namespace.Tx) error {

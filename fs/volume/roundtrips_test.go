@@ -21,6 +21,7 @@ func TestRoundTrips(t *testing.T) {
 	must(t, err)
 	t.Cleanup(func() { must(t, db.Close()) })
 	e := &env{t: t, cfg: testConfig(), ns: db.Namespace(), bs: db.Blobs()}
+	e.cfg.Shared = true
 	e.open()
 	t.Cleanup(func() { must(t, e.v.Close(ctx)) })
 	v := e.v

@@ -62,6 +62,7 @@ func TestSessionCrash(t *testing.T) {
 	p := pattern(100<<10, 1)
 	e.put("f", p)
 	h := e.create("big")
+	must(t, h.Flush(ctx))
 	for i := range 8 {
 		e.write(h, uint64(i)<<20, pattern(1<<20, byte(i)))
 	}

@@ -3,7 +3,9 @@
 //
 // Locks are taken in this order, and none is held over store I/O except where said:
 //
+//	births.gate    changes of names, against creations that are put off (held over I/O)
 //	node.flushing  one commit, truncate or punch of a file at a time (held over I/O: it orders them)
+//	node.birthing  a file's creation, when it was put off (held over the transaction)
 //	the namespace's transaction
 //	node.life      opening against removing
 //	node.mu, the tables' own mutexes (leaves)
@@ -52,6 +54,7 @@ const (
 // Config sets up a Volume.
 type Config struct {
 	ReadOnly  bool
+	Shared    bool // other daemons may change the volume at the same time
 	Atime     Atime
 	InlineMax int           // bytes up to which data goes into the namespace instead of a blob
 	Dirty     int64         // bytes of written data held in memory before writers wait
@@ -79,6 +82,8 @@ type Volume struct {
 	dirty   *budget
 	atimes  atimes
 	ghosts  ghosts
+	births  births
+	full    atomic.Int64  // when the store was full last, in Unix nanoseconds
 	commits atomic.Uint64 // of files' data, ended so far
 	part    uint64        // size of an upload's part, as far as it matters for when a stream begins
 	window  uint64        // see streamWindow
@@ -110,6 +115,7 @@ func Open(ctx context.Context, ns namespace.Store, blobs blob.Store, cfg Config)
 	v.nodes.m = map[namespace.Ino]*node{}
 	v.atimes.m = map[namespace.Ino]namespace.Time{}
 	v.ghosts.m = map[namespace.Ino]*namespace.Inode{}
+	v.births.m = map[namespace.DentryKey]*node{}
 	v.dirty = newBudget(cfg.Dirty)
 	v.part, v.window = streamPart, streamWindow
 	v.reapers = make(chan namespace.Ino, 1024)
@@ -236,7 +242,16 @@ func (v *Volume) update(ctx context.Context, want namespace.Want, fn func(tx nam
 	if v.cfg.ReadOnly {
 		return ErrReadOnly
 	}
-	return v.ns.Update(ctx, namespace.OpID(uuid.New()), want, fn)
+	err := v.ns.Update(ctx, namespace.OpID(uuid.New()), want, fn)
+	v.noteFull(err)
+	return err
+}
+
+// noteFull notes that the store is full, if that is what the error says.
+func (v *Volume) noteFull(err error) {
+	if isNoSpace(err) {
+		v.full.Store(time.Now().UnixNano())
+	}
 }
 
 func hostname() string {

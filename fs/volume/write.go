@@ -137,7 +137,7 @@ func (v *Volume) makeRoom(ctx context.Context) {
 func (v *Volume) flushIdle(ctx context.Context) {
 	for _, n := range v.nodes.all() {
 		n.mu.Lock()
-		idle := (n.dirty.bytes > 0 || !n.mtime.IsZero()) && time.Since(n.touched) > v.cfg.Idle
+		idle := (n.dirty.bytes > 0 || !n.mtime.IsZero() || n.unborn.Load()) && time.Since(n.touched) > v.cfg.Idle
 		n.mu.Unlock()
 		if idle {
 			n.flushFor(ctx)

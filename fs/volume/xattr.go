@@ -8,6 +8,13 @@ import (
 
 // GetXattr returns an extended attribute's value.
 func (v *Volume) GetXattr(ctx context.Context, ino namespace.Ino, name string) ([]byte, error) {
+	if n := v.nodes.peek(ino); n != nil {
+		unborn := n.unborn.Load()
+		v.nodes.put(n)
+		if unborn { // which has none yet: the kernel asks for one at a file's first write
+			return nil, ErrNoXattr
+		}
+	}
 	var value []byte
 	key := namespace.XattrKey{Ino: ino, Name: name}
 	err := v.ns.View(ctx, namespace.Want{Xattrs: []namespace.XattrKey{key}}, func(tx namespace.Tx) error {
@@ -25,6 +32,9 @@ func (v *Volume) GetXattr(ctx context.Context, ino namespace.Ino, name string) (
 
 // ListXattr returns the names of an inode's extended attributes, in order.
 func (v *Volume) ListXattr(ctx context.Context, ino namespace.Ino) ([]string, error) {
+	if err := v.settleInode(ctx, ino); err != nil {
+		return nil, err
+	}
 	var names []string
 	err := v.ns.View(ctx, namespace.Want{}, func(tx namespace.Tx) error {
 		names = names[:0]
@@ -84,6 +94,9 @@ func (v *Volume) RemoveXattr(ctx context.Context, ino namespace.Ino, name string
 func (v *Volume) changeXattr(ctx context.Context, ino namespace.Ino, name string,
 	fn func(tx namespace.Tx, exists bool) error,
 ) error {
+	if err := v.settleInode(ctx, ino); err != nil {
+		return err
+	}
 	key := namespace.XattrKey{Ino: ino, Name: name}
 	want := namespace.Want{
 		Inodes: []namespace.InodeWant{{Ino: ino, Lock: namespace.Shared}},
