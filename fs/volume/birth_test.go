@@ -3,6 +3,7 @@ package volume_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
@@ -12,15 +13,15 @@ import (
 // counted is a namespace that counts its transactions.
 type counted struct {
 	namespace.Store
-	updates int
-	fail    error // what the next one returns, after it was done
+	updates atomic.Int64
+	fail    atomic.Pointer[error] // what the next one returns, after it was done
 }
 
 func (c *counted) Update(ctx context.Context, op namespace.OpID, want namespace.Want, fn func(namespace.Tx) error) error {
-	c.updates++
+	c.updates.Add(1)
 	err := c.Store.Update(ctx, op, want, fn)
-	if err == nil {
-		err, c.fail = c.fail, nil
+	if fail := c.fail.Swap(nil); err == nil && fail != nil {
+		err = *fail
 	}
 	return err
 }
@@ -33,7 +34,8 @@ func newCounted(t *testing.T) (*env, *counted) {
 	e.ns = c
 	e.open()
 	e.done(e.create("warm")) // numbers are at hand
-	c.updates = 0
+	e.buried() // nothing in the background any more
+	c.updates.Store(0)
 	return e, c
 }
 
@@ -49,12 +51,12 @@ func TestOneTransaction(t *testing.T) {
 		_, err := e.v.SetAttr(ctx, h.Ino(), set)
 		must(t, err)
 	}
-	if c.updates != 0 {
-		t.Errorf("%d transactions before the file is closed", c.updates)
+	if n := c.updates.Load(); n != 0 {
+		t.Errorf("%d transactions before the file is closed", n)
 	}
 	e.done(h)
-	if c.updates != 1 {
-		t.Errorf("%d transactions, want 1", c.updates)
+	if n := c.updates.Load(); n != 1 {
+		t.Errorf("%d transactions, want 1", n)
 	}
 	e.crash()
 	rec := e.lookup("f")
@@ -175,7 +177,7 @@ func TestBirthAnswerLost(t *testing.T) {
 	e, c := newCounted(t)
 	h := e.create("f")
 	e.write(h, 0, pattern(5000, 1))
-	c.fail = errors.New("the answer is lost")
+	c.fail.Store(ptr(errors.New("the answer is lost")))
 	if err := h.Flush(ctx); err == nil {
 		t.Fatal("no error")
 	}
