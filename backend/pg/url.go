@@ -78,11 +78,14 @@ func setParameters(params map[string]string, cfg *Config) {
 	params["standard_conforming_strings"] = "on"
 	params["client_encoding"] = "UTF8"
 	params["synchronous_commit"] = "off"
+	// Every statement finds rows by a key, in a nested loop if it joins. So one plan is right for all values, and stays
+	// right while a table grows, if it was not made for the few rows that the table began with.
+	params["plan_cache_mode"] = "force_generic_plan"
+	for _, method := range []string{"seqscan", "hashjoin", "mergejoin"} {
+		params["enable_"+method] = "off"
+	}
+	params["jit"] = "off" // for which the missing methods would make statements look expensive enough
 	params["default_transaction_isolation"] = "read committed"
-	// Every statement finds its rows by a key. Plans are kept, and one that was made while a table was nearly empty would
-	// read all of it later.
-	params["enable_seqscan"] = "off"
-	params["jit"] = "off"
 	if cfg.StatementTimeout > 0 {
 		params["statement_timeout"] = strconv.FormatInt(max(1, cfg.StatementTimeout.Milliseconds()), 10)
 	}
