@@ -6,11 +6,14 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/graviton-fs/graviton/backend/blob"
 )
 
 // Limits of S3.
@@ -19,6 +22,9 @@ const (
 	MaxPartSize = 5 << 30
 	MaxParts    = 10_000
 )
+
+// maxPrefix leaves room for a key in the 1,024 bytes of an object's name.
+const maxPrefix = 1024 - 2*blob.MaxKeyLen
 
 // ErrConfig is wrapped by every error about a Config.
 var ErrConfig = errors.New("invalid S3 configuration")
@@ -108,8 +114,10 @@ func (c Config) Validate() error {
 		return bad("a timeout is negative")
 	case c.Concurrency < 0:
 		return bad("a concurrency of %d", c.Concurrency)
-	case strings.HasPrefix(c.KeyPrefix, "/") || strings.Contains(c.KeyPrefix, "//"):
-		return bad("key prefix %q has an empty part; write for example \"vol1/blobs/\"", c.KeyPrefix)
+	case strings.HasPrefix(c.KeyPrefix, "/") || c.KeyPrefix != "" && path.Clean("/"+c.KeyPrefix) != "/"+strings.TrimSuffix(c.KeyPrefix, "/"):
+		return bad("key prefix %q begins with a slash or has an empty part, \".\" or \"..\"; write for example \"vol1/blobs/\"", c.KeyPrefix)
+	case len(c.KeyPrefix) > maxPrefix:
+		return bad("a key prefix of %d bytes; %d is the most", len(c.KeyPrefix), maxPrefix)
 	}
 	known := types.StorageClass("").Values()
 	if class := types.StorageClass(c.StorageClass); class != "" && !slices.Contains(known, class) {

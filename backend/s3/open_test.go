@@ -177,9 +177,45 @@ func TestCapabilities(t *testing.T) {
 	}
 }
 
+// TestOpenWithFaults finds out the same of a server that is busy.
+func TestOpenWithFaults(t *testing.T) {
+	t.Parallel()
+	proxy := s3test.NewProxy(t, server)
+	proxy.Inject(
+		s3test.Fault{Times: -1, Every: 3, Status: 503, Code: "SlowDown"},
+		s3test.Fault{Times: -1, Every: 2, Ops: []string{"PutObject"}, LoseAnswer: true},
+	)
+	s := open(t, config(t, proxy))
+	if missing := s.Capabilities().Missing(); len(missing) != 0 {
+		t.Errorf("missing: %q", missing)
+	}
+}
+
+// TestLifecycleRules names those that would harm.
+func TestLifecycleRules(t *testing.T) {
+	t.Parallel()
+	proxy := s3test.NewProxy(t, server)
+	rule := func(id, prefix, action string) string {
+		return "<Rule><ID>" + id + "</ID><Filter><Prefix>" + prefix + "</Prefix></Filter><Status>Enabled</Status>" + action + "</Rule>"
+	}
+	const expire = "<Expiration><Days>30</Days></Expiration>"
+	proxy.Inject(s3test.Fault{Times: -1, Ops: []string{"GetBucketLifecycleConfiguration"}, Status: 200, Body: "<LifecycleConfiguration>" +
+		rule("tidy", "", expire) + rule("logs", "logs/", expire) +
+		rule("freeze", "vol/", "<Transition><Days>90</Days><StorageClass>GLACIER</StorageClass></Transition>") +
+		rule("cool", "vol/", "<Transition><Days>90</Days><StorageClass>STANDARD_IA</StorageClass></Transition>") +
+		"</LifecycleConfiguration>"})
+	got := open(t, config(t, proxy)).Capabilities().Warnings
+	if len(got) != 2 || !strings.Contains(got[0], `"tidy" expires`) || !strings.Contains(got[1], `"freeze" moves`) {
+		t.Errorf("warnings: %q", got)
+	}
+}
+
 func TestValidate(t *testing.T) {
 	good := Config{Bucket: "b"}
-	check(t, good.Validate())
+	for _, prefix := range []string{"", "blobs", "blobs/", "a/b.c/blobs/"} {
+		good.KeyPrefix = prefix
+		check(t, good.Validate())
+	}
 	for _, tt := range []struct {
 		change func(c *Config)
 		word   string
@@ -192,6 +228,10 @@ func TestValidate(t *testing.T) {
 		{func(c *Config) { c.AccessKeyID = "only" }, "both or neither"},
 		{func(c *Config) { c.Endpoint = "localhost:9000" }, "http(s)://"},
 		{func(c *Config) { c.KeyPrefix = "/a" }, "key prefix"},
+		{func(c *Config) { c.KeyPrefix = "a//b/" }, "key prefix"},
+		{func(c *Config) { c.KeyPrefix = "a/../b" }, "key prefix"},
+		{func(c *Config) { c.KeyPrefix = "/" }, "key prefix"},
+		{func(c *Config) { c.KeyPrefix = strings.Repeat("x", 1000) }, "key prefix"},
 		{func(c *Config) { c.IOTimeout = -1 }, "negative"},
 	} {
 		c := good

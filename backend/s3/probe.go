@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -88,21 +89,31 @@ func denied(err error, right string) error {
 	return fmt.Errorf("may not %s: %w", right, err)
 }
 
-// probeChecksums sends a body with a wrong checksum, which must be refused.
+// probeChecksums sends a body with a wrong checksum, which must be refused. It tries again by itself, as the store's
+// retries take such a refusal for a fault on the way.
 func (s *Store) probeChecksums(ctx context.Context, key *string) error {
-	_, err := s.client.PutObject(ctx, &s3.PutObjectInput{
-		Bucket: &s.cfg.Bucket, Key: key, Body: bytes.NewReader([]byte("probe")), ChecksumCRC32C: crcHeader(1),
-	}, func(o *s3.Options) { o.RetryMaxAttempts = 1; o.Retryer = aws.NopRetryer{} })
-	switch st := status(err); {
-	case err == nil || st == http.StatusNotImplemented:
-		return nil
-	case st == http.StatusBadRequest:
-		s.caps.Checksums = true
-		return nil
-	case st == http.StatusForbidden:
-		return &reported{blob.ErrReadOnly, "the credentials may not put objects (HTTP 403): give them s3:PutObject, or mount read-only", err}
+	until := time.Now().Add(s.patience())
+	for n := 1; ; n++ {
+		_, err := s.client.PutObject(ctx, &s3.PutObjectInput{
+			Bucket: &s.cfg.Bucket, Key: key, Body: bytes.NewReader([]byte("probe")), ChecksumCRC32C: crcHeader(1),
+		}, func(o *s3.Options) { o.Retryer = aws.NopRetryer{} })
+		switch st := status(err); {
+		case err == nil || st == http.StatusNotImplemented:
+			return nil
+		case code(err) == "BadDigest" || code(err) == "XAmzContentChecksumMismatch" || code(err) == "InvalidRequest":
+			s.caps.Checksums = true
+			return nil
+		case st == http.StatusForbidden:
+			return &reported{blob.ErrReadOnly, "the credentials may not put objects (HTTP 403): give them s3:PutObject, or mount read-only", err}
+		case st != 0 && st < 500:
+			return nil // the next probes tell what is wrong
+		case time.Now().After(until):
+			return err
+		}
+		if err := sleep(ctx, backoff(n, false)); err != nil {
+			return err
+		}
 	}
-	return nil // the next probes tell what is wrong
 }
 
 // probeConditions writes an object, again with the condition that there be none, and again if it is another one.

@@ -38,6 +38,8 @@ type Fault struct {
 	// Status and Code answer the request without the server, with an error document.
 	Status int
 	Code   string
+	// Body, if set, is the answer's instead of an error document; Status goes with it.
+	Body string
 	// ErrorInBody sends that error document with the status 200, as S3 does when a Complete fails late.
 	ErrorInBody bool
 	// ResetRequest resets the connection after that many bytes of the request's body, when above 0.

@@ -207,7 +207,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case f.ResetRequest > 0:
 		_, _ = io.CopyN(io.Discard, r.Body, f.ResetRequest) // whatever of it comes
 		reset(w)
-	case f.Code != "":
+	case f.Code != "" || f.Body != "":
 		_, _ = io.Copy(io.Discard, r.Body) // the client may be gone already
 		status := f.Status
 		if f.ErrorInBody {
@@ -216,7 +216,11 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.answered(i, status, 0)
 		w.Header().Set("Content-Type", "application/xml")
 		w.WriteHeader(status)
-		_, _ = io.WriteString(w, document(f.Code))
+		body := f.Body
+		if body == "" {
+			body = document(f.Code)
+		}
+		_, _ = io.WriteString(w, body) // the client may be gone already
 	default:
 		p.forward(w, r, i, f)
 	}
