@@ -205,7 +205,7 @@ func (s *names) viewOnce(ctx context.Context, want namespace.Want, fn func(tx na
 	defer conn.end(ctx)
 	t := &tx{s: s, ctx: ctx, conn: conn}
 	if list := t.want(want); len(list) > 0 {
-		if err := t.fetch(conn, append([]statement{{sql: beginView}}, list...)); err != nil {
+		if err := t.fetch(conn, append([]statement{{sql: beginView}, {sql: patientView}}, list...)); err != nil {
 			return err
 		}
 	}

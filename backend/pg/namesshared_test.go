@@ -9,8 +9,10 @@ import (
 )
 
 func TestNamespaceShared(t *testing.T) {
-	namespacetest.RunShared(t, func(t *testing.T) (a, b namespace.Store) {
-		url := pgtest.Shared(t).Database(t).URL()
-		return openAt(t, Config{URL: url}).Namespace(), openAt(t, Config{URL: url}).Namespace()
+	url := pgtest.Shared(t).Database(t).URL()
+	a, b := openAt(t, Config{URL: url}), openAt(t, Config{URL: url})
+	namespacetest.RunShared(t, func(t *testing.T) (_, _ namespace.Store) {
+		emptyNames(t, a)
+		return a.Namespace(), b.Namespace()
 	})
 }

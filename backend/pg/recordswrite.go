@@ -40,7 +40,12 @@ var (
 )
 
 const (
-	deleteUsage = "DELETE FROM usage WHERE session = $1"
+	deleteInode  = "DELETE FROM inodes WHERE ino = $1"
+	deleteDentry = "DELETE FROM dentries WHERE parent = $1 AND name = $2"
+	deleteExtent = "DELETE FROM extents WHERE ino = $1 AND end_off = $2"
+	deleteXattr  = "DELETE FROM xattrs WHERE ino = $1 AND name = $2"
+	deleteBlob   = "DELETE FROM blob_refs WHERE key = $1"
+	deleteUsage  = "DELETE FROM usage WHERE session = $1"
 
 	// A change of a row that isn't there divides by zero, since the COMMIT is on its way already.
 	changeInode = "WITH changed AS (UPDATE inodes SET nlink = nlink + $2, " +
@@ -109,15 +114,15 @@ func writeDelete(key namespace.Key) []statement {
 	case namespace.VolumeKey:
 		return one("DELETE FROM volume")
 	case namespace.InodeKey:
-		return one("DELETE FROM inodes WHERE ino = $1", int64(k.Ino))
+		return one(deleteInode, int64(k.Ino))
 	case namespace.DentryKey:
-		return one("DELETE FROM dentries WHERE parent = $1 AND name = $2", int64(k.Parent), []byte(k.Name))
+		return one(deleteDentry, int64(k.Parent), []byte(k.Name))
 	case namespace.ExtentKey:
-		return one("DELETE FROM extents WHERE ino = $1 AND end_off = $2", int64(k.Ino), int64(k.End))
+		return one(deleteExtent, int64(k.Ino), int64(k.End))
 	case namespace.XattrKey:
-		return one("DELETE FROM xattrs WHERE ino = $1 AND name = $2", int64(k.Ino), []byte(k.Name))
+		return one(deleteXattr, int64(k.Ino), []byte(k.Name))
 	case namespace.BlobKey:
-		return one("DELETE FROM blob_refs WHERE key = $1", []byte(k.Blob))
+		return one(deleteBlob, []byte(k.Blob))
 	case namespace.OrphanKey:
 		return one("DELETE FROM orphans WHERE ino = $1", int64(k.Ino))
 	case namespace.SessionKey:

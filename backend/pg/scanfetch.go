@@ -29,7 +29,7 @@ func (t *tx) ask(l lock, list ...statement) error {
 	switch {
 	case !t.update:
 		if !t.conn.begun {
-			all = append(all, statement{sql: beginView})
+			all = append(all, statement{sql: beginView}, statement{sql: patientView})
 		}
 	case !t.conn.begun:
 		t.held.add(l)

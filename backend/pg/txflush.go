@@ -44,7 +44,7 @@ func (t *tx) flush(shard int32) []statement {
 		}
 		return true
 	})
-	list = append(list, puts...)
+	list = append(gather(list), gather(puts)...)
 	list = append(list, changes...)
 	return append(list, inodes...)
 }

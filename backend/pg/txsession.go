@@ -22,6 +22,7 @@ type statement struct {
 const (
 	beginUpdate = "BEGIN ISOLATION LEVEL READ COMMITTED"
 	beginView   = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+	patientView = "SET LOCAL idle_in_transaction_session_timeout = 0" // it holds no locks, and its reader may be slow
 	sqlCommit   = "COMMIT"
 	sqlRollback = "ROLLBACK"
 )

@@ -85,6 +85,13 @@ func setParameters(params map[string]string, cfg *Config) {
 		params["enable_"+method] = "off"
 	}
 	params["jit"] = "off" // for which the missing methods would make statements look expensive enough
+	// The server lets go of the locks of a daemon whose host is gone: in a transaction, waiting for a lock, or idle.
+	for name, value := range map[string]string{
+		"idle_in_transaction_session_timeout": "60s", "client_connection_check_interval": "10s",
+		"tcp_keepalives_idle": "20", "tcp_keepalives_interval": "10", "tcp_keepalives_count": "3",
+	} {
+		params[name] = value
+	}
 	params["default_transaction_isolation"] = "read committed"
 	if cfg.StatementTimeout > 0 {
 		params["statement_timeout"] = strconv.FormatInt(max(1, cfg.StatementTimeout.Milliseconds()), 10)
