@@ -24,18 +24,18 @@ const (
 )
 
 var (
-	readRows = "SELECT " + fmt.Sprintf(readSlice, `CASE WHEN $2 <= x.chunk_offset AND $3 >= x.chunk_offset + (1 << x.s)
-			THEN x.chunk_data ELSE substring(x.chunk_data FROM (greatest($2 - x.chunk_offset, 0) + 1)::INT
-				FOR (least($3 - x.chunk_offset, 1 << x.s) - greatest($2 - x.chunk_offset, 0))::INT) END`) + `
+	readRows = "SELECT " + fmt.Sprintf(readSlice, `CASE WHEN $2::BIGINT <= x.chunk_offset AND $3::BIGINT >= x.chunk_offset + (1 << x.s)
+			THEN x.chunk_data ELSE substring(x.chunk_data FROM (greatest($2::BIGINT - x.chunk_offset, 0) + 1)::INT
+				FOR (least($3::BIGINT - x.chunk_offset, 1 << x.s) - greatest($2::BIGINT - x.chunk_offset, 0))::INT) END`) + `
 		FROM (SELECT b.size, m.*, d.chunk_offset, d.chunk_data` + readBlob + `LEFT JOIN LATERAL (
 				SELECT chunk_offset, chunk_data FROM blob_data
-				WHERE key = b.key AND chunk_offset >= $2 >> m.s << m.s AND chunk_offset < $3 OFFSET 0) d ON TRUE
+				WHERE key = b.key AND chunk_offset >= $2::BIGINT >> m.s << m.s AND chunk_offset < $3::BIGINT OFFSET 0) d ON TRUE
 			WHERE b.key = $1 ORDER BY d.chunk_offset OFFSET 0) x`
-	readLarge = "SELECT " + fmt.Sprintf(readSlice, `lo_get(x.oid, greatest($2, x.chunk_offset),
-				(least($3, x.size, x.chunk_offset + (1 << x.s)) - greatest($2, x.chunk_offset))::INT)`) + `
+	readLarge = "SELECT " + fmt.Sprintf(readSlice, `lo_get(x.oid, greatest($2::BIGINT, x.chunk_offset),
+				(least($3::BIGINT, x.size, x.chunk_offset + (1 << x.s)) - greatest($2::BIGINT, x.chunk_offset))::INT)`) + `
 		FROM (SELECT b.size, m.*, c.chunk_offset, c.oid` + readBlob + `LEFT JOIN LATERAL (
 				SELECT g AS chunk_offset, l.oid FROM large_objects l,
-					generate_series($2 >> m.s << m.s, least($3, b.size) - 1, 1::BIGINT << m.s) g WHERE l.key = b.key) c ON TRUE
+					generate_series($2::BIGINT >> m.s << m.s, least($3::BIGINT, b.size) - 1, 1::BIGINT << m.s) g WHERE l.key = b.key) c ON TRUE
 			WHERE b.key = $1 ORDER BY c.chunk_offset OFFSET 0) x`
 )
 

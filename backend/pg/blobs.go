@@ -1,6 +1,7 @@
 package pg
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -117,7 +118,7 @@ const pageSize = 500
 
 // List implements blob.Store. It holds no connection between two pages.
 func (b *blobs) List(ctx context.Context, prefix []byte) iter.Seq2[blob.Info, error] {
-	const list = "SELECT " + infoColumns + " FROM blobs b WHERE b.key >= $1 AND ($2::BYTEA IS NULL OR b.key < $2) AND" + visible +
+	const list = "SELECT " + infoColumns + " FROM blobs b WHERE b.key >= $1 AND b.key < $2 AND" + visible +
 		" ORDER BY b.key LIMIT $3"
 	return b.pages(ctx, "list", list, prefix, func(info blob.Info) []byte { return append([]byte(info.Key), 0) })
 }
@@ -172,7 +173,7 @@ func (b *blobs) page(ctx context.Context, sql string, from, to []byte) (page []b
 	return page, err
 }
 
-// afterPrefix is the first key behind all that begin with prefix, or nil if there is none.
+// afterPrefix is a key behind all that begin with prefix.
 func afterPrefix(prefix []byte) []byte {
 	for i := len(prefix) - 1; i >= 0; i-- {
 		if prefix[i] != 0xff {
@@ -181,7 +182,7 @@ func afterPrefix(prefix []byte) []byte {
 			return after
 		}
 	}
-	return nil
+	return bytes.Repeat([]byte{0xff}, blob.MaxKeyLen+1)
 }
 
 // blobStatement is one of a batch.

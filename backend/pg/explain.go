@@ -126,14 +126,18 @@ func wantsTLS(cc *pgx.ConnConfig) bool {
 	return true
 }
 
-// checkServer refuses a server that is too old.
+// checkServer refuses a server that is too old, and a pooler that leaves the session's parameters out.
 func checkServer(ctx context.Context, conn *pgx.Conn) error {
 	var number int
-	var version string
-	err := conn.QueryRow(ctx, "SELECT current_setting('server_version_num')::INT, current_setting('server_version')").
-		Scan(&number, &version)
+	var version, path string
+	err := conn.QueryRow(ctx, `SELECT current_setting('server_version_num')::INT, current_setting('server_version'),
+		current_setting('search_path')`).Scan(&number, &version, &path)
 	if err != nil {
 		return err
+	}
+	if want := conn.Config().RuntimeParams["search_path"]; path != want {
+		return fmt.Errorf("the session's search_path is %s instead of %s: give postgres.url the server itself, and not a pooler "+
+			"that ignores startup parameters", path, want)
 	}
 	return checkVersion(number, version)
 }

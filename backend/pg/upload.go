@@ -36,8 +36,8 @@ type part struct {
 // errUploadEnded is what calls get after Complete or Abort.
 var errUploadEnded = fmt.Errorf("%w: the upload has ended", blob.ErrInvalid)
 
-// errUploadGone is what calls get after another process aborted the upload.
-var errUploadGone = fmt.Errorf("%w: the upload was aborted by another process", blob.ErrNotFound)
+// errUploadGone is what calls get after another process aborted the upload, or the server lost it.
+var errUploadGone = fmt.Errorf("%w: the upload was aborted by another process, or lost in a crash of the server", blob.ErrNotFound)
 
 // NewUpload implements blob.Store.
 func (b *blobs) NewUpload(ctx context.Context, key blob.Key, attr blob.Attributes) (blob.Upload, error) {
@@ -74,6 +74,7 @@ func (b *blobs) begun(ctx context.Context, u *upload, at blob.Key, attr attribut
 		{"INSERT INTO blobs (key, size, attributes) VALUES ($1, 0, $2)", []any{[]byte(at), attr}},
 		{"INSERT INTO uploads (id, key, target, part_size) VALUES ($1, $2, $3, $4)",
 			[]any{u.m.id, []byte(at), []byte(u.key), b.partSize}},
+		{"INSERT INTO unsynced_uploads (id) VALUES ($1)", []any{u.m.id}},
 	}
 	if u.m.large {
 		list = append(list, blobStatement{"INSERT INTO large_objects (key, oid) VALUES ($1, lo_create(0))", []any{[]byte(at)}})
@@ -195,7 +196,8 @@ func (u *upload) Abort(ctx context.Context) error {
 func (b *blobs) drop(ctx context.Context, id uuid.UUID) error {
 	return b.db.retry(ctx, func(ctx context.Context) error {
 		_, err := b.db.run(ctx, blobStatement{`WITH u AS (DELETE FROM uploads WHERE id = $1 RETURNING key),
-			l AS (DELETE FROM large_objects USING u WHERE large_objects.key = u.key RETURNING lo_unlink(oid))
+			l AS (DELETE FROM large_objects USING u WHERE large_objects.key = u.key RETURNING lo_unlink(oid)),
+			s AS (DELETE FROM unsynced_uploads WHERE id = $1)
 			DELETE FROM blobs USING u WHERE blobs.key = u.key`, []any{id}})
 		return err
 	})

@@ -3,6 +3,7 @@ package pg
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -29,7 +30,7 @@ func (u *upload) complete(ctx context.Context, parts int, size int64) error {
 	}
 	f := u.finished(parts, size)
 	err := u.b.db.retry(ctx, func(ctx context.Context) error {
-		changed, err := u.b.db.run(ctx, f.statements(u.m.id, u.key)...)
+		changed, err := u.b.db.run(ctx, f.statements(u.m.id, u.key, false)...)
 		if err != nil || changed > 0 {
 			return err
 		}
@@ -66,12 +67,13 @@ func (u *upload) finished(parts int, size int64) finished {
 }
 
 // statements make the blob visible; the last one changes a row if they did. They touch nothing if the upload is gone or
-// isn't kept under key.
-func (f *finished) statements(id uuid.UUID, key blob.Key) []blobStatement {
-	return append(f.trim(id), blobStatement{`WITH u AS (DELETE FROM uploads WHERE id = $1 AND key = $2 RETURNING key),
+// isn't kept under key, nor, unless checked, if the server crashed since it began.
+func (f *finished) statements(id uuid.UUID, key blob.Key, checked bool) []blobStatement {
+	return append(f.trim(id), blobStatement{`WITH s AS (DELETE FROM unsynced_uploads WHERE id = $1 RETURNING id),
+		u AS (DELETE FROM uploads WHERE id = $1 AND key = $2 AND ($7 OR EXISTS (SELECT FROM s)) RETURNING key),
 		b AS (UPDATE blobs SET size = $3, content_type = $4 FROM u WHERE blobs.key = u.key RETURNING blobs.key)
 		INSERT INTO manifests (key, manifest_data, version) SELECT key, $5, $6 FROM b`,
-		[]any{id, []byte(key), f.size, f.contentType, f.m.encode(f.crcs), manifestVersion}})
+		[]any{id, []byte(key), f.size, f.contentType, f.m.encode(f.crcs), manifestVersion, checked}})
 }
 
 // largeReadWrite is the mode in which lo_open opens for reading and writing (INV_READ | INV_WRITE).
@@ -83,8 +85,8 @@ func (f *finished) trim(id uuid.UUID) (list []blobStatement) {
 	switch {
 	case f.was && !f.m.large:
 		list = append(list, blobStatement{held + `INSERT INTO blob_data (key, chunk_offset, chunk_data)
-			SELECT u.key, g, lo_get(l.oid, g, least($3, $2 - g)::INT)
-			FROM u JOIN large_objects l ON l.key = u.key, generate_series(0::BIGINT, $2 - 1, $3) g`,
+			SELECT u.key, g, lo_get(l.oid, g, least($3::BIGINT, $2::BIGINT - g)::INT)
+			FROM u JOIN large_objects l ON l.key = u.key, generate_series(0::BIGINT, $2::BIGINT - 1, $3::BIGINT) g`,
 			[]any{id, f.size, f.m.chunkSize()}},
 			blobStatement{held + `DELETE FROM large_objects l USING u WHERE l.key = u.key RETURNING lo_unlink(oid)`, []any{id}})
 	case f.was && f.surplus:
@@ -97,7 +99,8 @@ func (f *finished) trim(id uuid.UUID) (list []blobStatement) {
 	return list
 }
 
-// promote completes an upload that isn't kept under its own key, or finds out that it was completed before.
+// promote completes an upload that isn't kept under its own key, or that was under way when the server crashed, or finds
+// out that it was completed before.
 func (f *finished) promote(ctx context.Context, tx pgx.Tx, u *upload) error {
 	var at []byte
 	err := tx.QueryRow(ctx, "SELECT key FROM uploads WHERE id = $1 FOR UPDATE", u.m.id).Scan(&at)
@@ -126,6 +129,32 @@ func (f *finished) promote(ctx context.Context, tx pgx.Tx, u *upload) error {
 			return err
 		}
 	}
-	_, err = sendAll(ctx, tx.Conn(), f.statements(u.m.id, u.key))
-	return err
+	if _, err = sendAll(ctx, tx.Conn(), f.statements(u.m.id, u.key, true)); err != nil {
+		return err
+	}
+	return f.verify(ctx, tx, u.key)
+}
+
+// errPartsLost is what Complete returns when the server crashed and parts are gone that were stored before.
+var errPartsLost = fmt.Errorf("%w: parts of the upload were lost in a crash of the server", blob.ErrUnavailable)
+
+// verify reads the blob, which is visible to the transaction only, and compares it with the checksums.
+func (f *finished) verify(ctx context.Context, tx pgx.Tx, key blob.Key) error {
+	sql := readRows
+	if f.m.large {
+		sql = readLarge
+	}
+	size := max(window, f.m.chunkSize())
+	buf := make([]byte, min(size, f.size))
+	for off := int64(0); off < f.size; off += size {
+		t := target{key: key}
+		_, err := t.query(ctx, tx.Conn(), sql, buf[:min(size, f.size-off)], off)
+		if errors.Is(err, blob.ErrCorrupt) {
+			return fmt.Errorf("%w: %w", errPartsLost, err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -17,7 +17,7 @@ func (b *blobs) ListUploads(ctx context.Context, prefix []byte) iter.Seq2[blob.I
 			coalesce((SELECT sum(octet_length(d.chunk_data)) FROM blob_data d WHERE d.key = u.key), 0)::BIGINT +
 			coalesce((SELECT lo_lseek64(lo_open(l.oid, 262144), 0, 2) FROM large_objects l WHERE l.key = u.key), 0)),
 			min(u.started_at), '', (array_agg(b.attributes))[1]
-		FROM uploads u JOIN blobs b ON b.key = u.key WHERE u.target >= $1 AND ($2::BYTEA IS NULL OR u.target < $2)
+		FROM uploads u JOIN blobs b ON b.key = u.key WHERE u.target >= $1 AND u.target < $2
 		GROUP BY u.target ORDER BY u.target LIMIT $3`
 	return b.pages(ctx, "list uploads", list, prefix, func(info blob.Info) []byte { return append([]byte(info.Key), 0) })
 }

@@ -53,6 +53,12 @@ CREATE TABLE uploads (
 );
 CREATE INDEX idx_uploads_target ON uploads(target);
 
+-- A crash of the server empties an unlogged table. So an upload that is still here has lost none of its parts, though
+-- their commits didn't wait for the log.
+CREATE UNLOGGED TABLE unsynced_uploads (
+  id UUID PRIMARY KEY
+);
+
 -- The large object that holds a blob's bytes, where it isn't blob_data.
 CREATE TABLE large_objects (
   key BYTEA PRIMARY KEY REFERENCES blobs(key),
