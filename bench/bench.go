@@ -64,6 +64,7 @@ type Work struct {
 	cold  bool // caches are dropped before
 	warm  bool // follows the work before it at once, on the same target, to find what that left in the caches
 	needs string
+	tool  string // a program that it runs; without it the work is left out, unless it was asked for by name
 	run   func(ctx context.Context, s *site, m *meter) error
 }
 
@@ -168,7 +169,7 @@ func inTurn(works []Work, sites []*site, round int) []step {
 
 func selectWorks(names []string) ([]Work, error) {
 	if len(names) == 0 {
-		return Works, nil
+		return slices.DeleteFunc(slices.Clone(Works), func(w Work) bool { return w.tool != "" && !installed(w.tool) }), nil
 	}
 	var list []Work
 	for _, w := range Works {
@@ -180,6 +181,11 @@ func selectWorks(names []string) ([]Work, error) {
 		return nil, fmt.Errorf("there is no such work among %v: see --help", names)
 	}
 	return list, nil
+}
+
+func installed(tool string) bool {
+	_, err := exec.LookPath(tool)
+	return err == nil
 }
 
 func openSites(cfg *Config, tree string) ([]*site, error) {

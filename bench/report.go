@@ -90,19 +90,25 @@ func middle(sorted []float64) float64 {
 	return (sorted[n/2-1] + sorted[n/2]) / 2
 }
 
-// Print writes the lines as a table.
-func Print(out io.Writer, lines []Line, targets []Target) error {
+// Print writes the lines as a table, with the goals of the first target.
+func Print(out io.Writer, lines []Line, targets []Target, goals []Goal) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	last := targets[len(targets)-1].Name
 	head := "work\ttarget\trate\tp50\tp99"
 	if len(targets) > 1 {
 		head += "\tof " + last + "\tspread"
 	}
+	if len(goals) > 0 {
+		head += "\tgoal"
+	}
 	fmt.Fprintln(w, head)
 	for _, l := range lines {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s", l.Work, l.Target, rate(l), short(l.P50), short(l.P99))
 		if l.Ratio > 0 {
 			fmt.Fprintf(w, "\t%.2f\t%.2f–%.2f", l.Ratio, l.Low, l.High)
+		}
+		if goal := judge(goals, lines, l); goal != "" && l.Target == targets[0].Name {
+			fmt.Fprintf(w, "\t%s", goal)
 		}
 		fmt.Fprintln(w)
 	}

@@ -39,6 +39,7 @@ var Works = []Work{
 	{Name: "delete", About: "delete each", run: deleteFiles},
 	{Name: "copy-tree", About: "cp -a of a source-like tree", needs: needsTree, run: copyTree},
 	{Name: "sum-tree-cold", About: "md5sum of all its files, caches empty", cold: true, needs: needsTree, run: sumTree},
+	{Name: "restic", About: "restic backup of the tree and check --read-data", needs: needsTree, tool: "restic", run: backUp},
 }
 
 // noise is data that doesn't compress.

@@ -102,13 +102,18 @@ func openVolume(ctx context.Context, cfg *config.Config, s *stores, o volume.Con
 	return volume.Open(ctx, s.names, s.blobs, o)
 }
 
+// quietLog is the log of a command.
+func quietLog() *slog.Logger {
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+}
+
 // openLocal opens the configured volume in this process, for a command. It doesn't make a volume where there is none.
 func openLocal(ctx context.Context, cfg *config.Config) (control.Admin, func() error, error) {
 	if _, err := os.Stat(storePath(cfg)); errors.Is(err, os.ErrNotExist) {
 		return nil, nil, fmt.Errorf("there is no store at %s: 'graviton mount DIR' makes it, or name another with "+
 			"--set graviton.state-dir=DIR or -c FILE", storePath(cfg))
 	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	log := quietLog()
 	s, err := openStores(cfg, log)
 	if err != nil {
 		return nil, nil, err

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"strings"
@@ -22,13 +23,17 @@ func benchCommand() *cli.Command {
 	}
 	return &cli.Command{
 		Name: "bench", Usage: "measure how fast a directory is, and compare directories",
-		UsageText: "graviton bench [--against [NAME=]DIR]... [--rounds N] [--only WORK]... [--json FILE] [--plot FILE] [NAME=]DIR",
+		UsageText: "graviton bench [--against [NAME=]DIR]... [--rounds N] [--only WORK]... [--json FILE] [--plot FILE] [NAME=]DIR\n" +
+			"graviton bench --growth WHAT [--most N] [--json FILE] [--plot FILE] DIR\n" +
+			"graviton bench --store [-c FILE] [--set KEY=VALUE]... [--json FILE]",
 		Description: "Works in a new directory below each DIR and removes it. With --against each work is done in all directories in\n" +
 			"turn, and ratios are to the last one. Works:\n\n" + works.String() +
 			"\nWorks ending in -cold empty the kernel's caches first, which needs root, after running the --cold command with\n" +
 			"$DIR and $NAME set, for example to mount $DIR again.\n\n" +
+			"--growth shows how latencies grow with the number of files, of entries of one directory, of extents of one file, or\n" +
+			"with a file's size. --store measures the blob store of the configuration without a mount.\n\n" +
 			"Example: graviton bench --against native=/tmp --plot ratios.svg graviton=/mnt/data",
-		Flags: []cli.Flag{
+		Flags: configFlags(
 			&cli.StringSliceFlag{Name: "against", Usage: "compare with `[NAME=]DIR`; may be given several times"},
 			&cli.IntFlag{Name: "rounds", Aliases: []string{"n"}, Value: 3, Usage: "how often all is done"},
 			&cli.StringSliceFlag{Name: "only", Usage: "do only this `WORK`; may be given several times"},
@@ -36,10 +41,22 @@ func benchCommand() *cli.Command {
 			&cli.IntFlag{Name: "files", Value: 2000, Usage: "number of small files"},
 			&cli.IntFlag{Name: "tree", Value: 5000, Usage: "number of files of the tree"},
 			&cli.StringFlag{Name: "cold", Usage: "shell `COMMAND` that empties a target's caches"},
+			&cli.StringFlag{Name: "goals", Usage: "show which goals in `FILE` (JSON) were reached", TakesFile: true},
+			&cli.StringFlag{Name: "growth", Usage: "instead, let `WHAT` grow by factors of ten in DIR: files, entries, extents or size"},
+			&cli.Int64Flag{Name: "most", Usage: "how far --growth goes", DefaultText: "a million files or entries, 100,000 extents, 100 GiB"},
+			&cli.BoolFlag{Name: "store", Usage: "instead, measure the configured blob store without a mount"},
 			&cli.StringFlag{Name: "json", Usage: "write all figures to `FILE`; - is stdout", TakesFile: true},
 			&cli.StringFlag{Name: "plot", Usage: "draw the ratios to `FILE`, .svg or .png", TakesFile: true},
+		),
+		Action: func(c *cli.Context) error {
+			switch {
+			case c.Bool("store"):
+				return benchStore(c)
+			case c.IsSet("growth"):
+				return benchGrowth(c)
+			}
+			return benchAction(c)
 		},
-		Action: benchAction,
 	}
 }
 
@@ -59,11 +76,16 @@ func benchAction(c *cli.Context) error {
 	if cfg.Rounds < 1 || cfg.Files < 1 || cfg.Tree < 1 {
 		return usagef("--rounds, --files and --tree want at least 1")
 	}
+	var goals []bench.Goal
+	if file := c.String("goals"); file != "" {
+		if goals, err = bench.ReadGoals(file); err != nil {
+			return err
+		}
+	}
 	for _, t := range append([]string{dir}, c.StringSlice("against")...) {
 		cfg.Targets = append(cfg.Targets, parseTarget(t, c.String("cold")))
 	}
-	bar := progressbar.NewOptions(-1, progressbar.OptionSetWriter(os.Stderr), progressbar.OptionClearOnFinish(),
-		progressbar.OptionSetVisibility(isTerminal(os.Stderr)))
+	bar := benchBar()
 	cfg.Progress = func(done, all int, what string) {
 		bar.ChangeMax(all)
 		bar.Describe(what)
@@ -76,33 +98,44 @@ func benchAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return benchReport(c, samples, cfg.Targets)
+	return benchReport(c, samples, cfg.Targets, goals)
 }
 
-func benchReport(c *cli.Context, samples []bench.Sample, targets []bench.Target) error {
+func benchBar() *progressbar.ProgressBar {
+	return progressbar.NewOptions(-1, progressbar.OptionSetWriter(os.Stderr), progressbar.OptionClearOnFinish(),
+		progressbar.OptionSetVisibility(isTerminal(os.Stderr)))
+}
+
+func benchReport(c *cli.Context, samples []bench.Sample, targets []bench.Target, goals []bench.Goal) error {
 	lines := bench.Summarize(samples, targets)
-	table := c.App.Writer
-	if name := c.String("json"); name != "" {
-		var out bytes.Buffer
-		if err := printJSON(&out, map[string]any{"summary": lines, "samples": samples}); err != nil {
-			return err
-		}
-		if name == "-" {
-			table = os.Stderr
-			if _, err := out.WriteTo(c.App.Writer); err != nil {
-				return err
-			}
-		} else if err := os.WriteFile(name, out.Bytes(), 0o644); err != nil {
-			return err
-		}
+	table, err := benchJSON(c, map[string]any{"summary": lines, "samples": samples})
+	if err != nil {
+		return err
 	}
-	if err := bench.Print(table, lines, targets); err != nil {
+	if err := bench.Print(table, lines, targets, goals); err != nil {
 		return err
 	}
 	if name := c.String("plot"); name != "" {
 		return bench.Plot(name, lines, targets)
 	}
 	return nil
+}
+
+// benchJSON writes all figures where --json says, and returns where the table goes.
+func benchJSON(c *cli.Context, figures any) (table io.Writer, err error) {
+	name := c.String("json")
+	if name == "" {
+		return c.App.Writer, nil
+	}
+	var out bytes.Buffer
+	if err := printJSON(&out, figures); err != nil {
+		return nil, err
+	}
+	if name == "-" {
+		_, err := out.WriteTo(c.App.Writer)
+		return os.Stderr, err
+	}
+	return c.App.Writer, os.WriteFile(name, out.Bytes(), 0o644)
 }
 
 // parseTarget reads [NAME=]DIR; without a name the directory is its own.
