@@ -81,13 +81,16 @@ type Rocksdb struct {
 
 // Postgres is the PostgreSQL server.
 type Postgres struct {
-	URL             string // jdbc:postgresql://…, postgresql://… or postgres://…; never holds a password
-	Username        string
-	Password        Secret
-	Schema          string
-	Pool            Pool
-	BlobStorage     string // BlobStoragePG or BlobStorageS3
-	UseLargeObjects bool
+	URL              string // jdbc:postgresql://…, postgresql://…, postgres://… or keywords; never holds a password
+	Username         string
+	Password         Secret
+	Schema           string
+	Pool             Pool
+	BlobStorage      string // BlobStoragePG or BlobStorageS3
+	UseLargeObjects  bool
+	ChunkSize        Size          // of the rows that hold blobs
+	Partitions       int           // of the table of those rows, when it is made; 0 for none
+	StatementTimeout time.Duration // after which the server gives a statement up; 0 for never
 }
 
 // Pool is the pool of connections to PostgreSQL.

@@ -63,7 +63,7 @@ func TestSpecificationBlocks(t *testing.T) {
 	want(t, "password", p.Postgres.Password.Reveal(), `12ab#x {"y"} $z`)
 	p.Postgres.Password = ""
 	want(t, "postgres", p.Postgres, Postgres{URL: "jdbc:postgresql://localhost:5432/graviton", Username: "graviton", Schema: "public",
-		Pool: Pool{5, 20, 30 * time.Second}, BlobStorage: BlobStoragePG, UseLargeObjects: true})
+		Pool: Pool{5, 20, 30 * time.Second}, BlobStorage: BlobStoragePG, UseLargeObjects: true, ChunkSize: MiB})
 	wantS3 := S3{Bucket: "graviton-blobs", Region: "us-east-1", KeyPrefix: "blobs/", StorageClass: "STANDARD",
 		Multipart: Multipart{5 * MiB, 10000, time.Hour}}
 	want(t, "s3", load("s3").S3, wantS3)
@@ -288,6 +288,30 @@ func TestDurations(t *testing.T) {
 	for _, text := range []string{"", "30", "s", "-1s", "1x", "1ds", "1 fortnight", "9999999999h"} {
 		if d, err := ParseDuration(text); err == nil {
 			t.Errorf("%q: %v", text, d)
+		}
+	}
+}
+
+func TestPostgresURLs(t *testing.T) {
+	for url, ok := range map[string]bool{
+		"jdbc:postgresql://localhost:5432/graviton":                 true,
+		"jdbc:postgresql:graviton":                                  true,
+		"postgresql://a:5432,b:5433/x?target_session_attrs=primary": true,
+		"postgres:///x?host=/run/postgresql":                        true,
+		"host=/run/postgresql dbname=x":                             true,
+		"postgresql://u:secret@h/x":                                 false,
+		"jdbc:postgresql://h/x?user=u&password=secret":              false,
+		"host=h password=secret":                                    false,
+		"password = secret host=h":                                  false,
+		"mysql://h/x":                                               false,
+		"somewhere":                                                 false,
+	} {
+		err := postgresURL(url)
+		if (err == nil) != ok {
+			t.Errorf("%s: %v", url, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v holds the password", url, err)
 		}
 	}
 }

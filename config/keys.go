@@ -123,7 +123,7 @@ var keys = []key{
 		min: 0, max: noMax, field: func(c *Config) any { return &c.Rocksdb.Reserve }},
 
 	{path: "postgres.url", def: `"jdbc:postgresql://localhost:5432/graviton"`, check: postgresURL,
-		doc:   "the server: `jdbc:postgresql://…`, `postgresql://…` or `postgres://…`, without a password",
+		doc:   "the server: `jdbc:postgresql://…`, `postgresql://…`, `postgres://…` or libpq's keywords (`host=/run/postgresql dbname=graviton`), without a password",
 		field: func(c *Config) any { return &c.Postgres.URL }},
 	{path: "postgres.username", def: `"graviton"`, doc: "the database role", field: func(c *Config) any { return &c.Postgres.Username }},
 	{path: "postgres.password", def: `${?GRAVITON_PG_PASSWORD}`, doc: "its password", field: func(c *Config) any { return &c.Postgres.Password }},
@@ -139,6 +139,12 @@ var keys = []key{
 		enum: []string{BlobStoragePG, BlobStorageS3}, field: func(c *Config) any { return &c.Postgres.BlobStorage }},
 	{path: "postgres.use-large-objects", def: "false", doc: "keep data above 1 MB in large objects instead of rows",
 		field: func(c *Config) any { return &c.Postgres.UseLargeObjects }},
+	{path: "postgres.chunk-size", def: "1MB", doc: "size of the rows that hold data, a power of two",
+		min: int64(4 * KiB), max: int64(64 * MiB), field: func(c *Config) any { return &c.Postgres.ChunkSize }},
+	{path: "postgres.partitions", def: "0", doc: "hash partitions of the table that holds data, chosen when the schema is made; 0 for none",
+		min: 0, max: 1024, field: func(c *Config) any { return &c.Postgres.Partitions }},
+	{path: "postgres.statement-timeout", def: "0s", doc: "longest that the server works on one statement; 0 for no limit",
+		min: 0, max: year, field: func(c *Config) any { return &c.Postgres.StatementTimeout }},
 
 	{path: "s3.bucket", def: `""`, doc: "the bucket; needed where S3 is used", field: func(c *Config) any { return &c.S3.Bucket }},
 	{path: "s3.region", def: `"us-east-1"`, doc: "the bucket's region", check: notEmpty, field: func(c *Config) any { return &c.S3.Region }},

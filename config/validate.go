@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -72,15 +73,28 @@ func hostPort(text string) *Error {
 
 // postgresURL and endpoint don't show what they refuse: it may hold a password.
 func postgresURL(text string) *Error {
+	secret := &Error{Problem: "holds a password", Fix: "move it to graviton.postgres.password, which is never shown"}
+	if libpqPassword.MatchString(text) {
+		return secret
+	}
+	if libpqKeywords.MatchString(text) {
+		return nil
+	}
 	u, err := url.Parse(strings.TrimPrefix(text, "jdbc:"))
 	if err != nil || u.Scheme != "postgresql" && u.Scheme != "postgres" {
 		return &Error{Problem: "not the URL of a PostgreSQL server", Fix: "write for example jdbc:postgresql://localhost:5432/graviton"}
 	}
 	if _, ok := u.User.Password(); ok || u.Query().Has("password") {
-		return &Error{Problem: "holds a password", Fix: "move it to graviton.postgres.password, which is never shown"}
+		return secret
 	}
 	return nil
 }
+
+// libpqKeywords begins what libpq takes instead of a URL: key = value …
+var (
+	libpqKeywords = regexp.MustCompile(`^\s*[a-z_]+\s*=`)
+	libpqPassword = regexp.MustCompile(`^\s*([a-z_]+\s*=.*\s)?password\s*=`)
+)
 
 func endpoint(text string) *Error {
 	if text == "" {
