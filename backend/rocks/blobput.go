@@ -10,18 +10,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gabriel-vasile/mimetype"
-
 	"github.com/graviton-fs/graviton/backend/blob"
+	"github.com/graviton-fs/graviton/backend/blob/contenttype"
 )
-
-// sniffLen is how many first bytes tell a content type.
-const sniffLen = 3072
-
-// contentType detects the media type of a blob from its beginning.
-func contentType(first []byte) string {
-	return mimetype.Detect(first[:min(len(first), sniffLen)]).String()
-}
 
 // chunkBufs lends buffers for a chunk with its checksum.
 var chunkBufs = sync.Pool{New: func() any { b := make([]byte, 0, ChunkSize+crcLen); return &b }}
@@ -60,7 +51,7 @@ func (b *blobs) putSmall(key blob.Key, r io.ReaderAt, size int64, attr blob.Attr
 			return err
 		}
 		if off == 0 {
-			m.contentType = contentType(data)
+			m.contentType = contenttype.Detect(data)
 		}
 		if len(data) > 0 {
 			wb.PutCF(b.db.cfs[cfBlobs], appendChunkKey(kb[:0], key, m.gen, off), seal(data))

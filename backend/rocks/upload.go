@@ -13,6 +13,7 @@ import (
 	"github.com/linxGnu/grocksdb"
 
 	"github.com/graviton-fs/graviton/backend/blob"
+	"github.com/graviton-fs/graviton/backend/blob/contenttype"
 )
 
 // upload implements blob.Upload on a data file. Its record in the default column family lets a later process find it.
@@ -47,7 +48,7 @@ func (b *blobs) NewUpload(ctx context.Context, key blob.Key, attr blob.Attribute
 func (b *blobs) newUpload(key blob.Key, attr blob.Attributes) (*upload, error) {
 	u := &upload{b: b, key: key, parts: map[int]int64{}}
 	u.m = manifest{
-		gen: rand.Uint64(), created: time.Now(), attr: maps.Clone(attr), contentType: contentType(nil), file: true,
+		gen: rand.Uint64(), created: time.Now(), attr: maps.Clone(attr), contentType: contenttype.Detect(nil), file: true,
 	}
 	u.rec = uploadKey(key, u.m.gen)
 	value := u.m.encode()
@@ -118,7 +119,7 @@ func (u *upload) putPart(ctx context.Context, n int, bufs [][]byte) error {
 	defer u.mu.Unlock()
 	u.parts[n] = size
 	if n == 1 && size > 0 {
-		u.m.contentType = contentType(bufs[0])
+		u.m.contentType = contenttype.Detect(bufs[0])
 	}
 	return nil
 }
