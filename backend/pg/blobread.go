@@ -103,7 +103,7 @@ func (t *target) query(ctx context.Context, conn *pgx.Conn, sql string, p []byte
 		return 0, blob.ErrNotFound
 	}
 	want := min(end, t.size) - off
-	if int64(n) < want && !(t.m.large && sql == readRows) {
+	if elsewhere := t.m.large && sql == readRows; int64(n) < want && !elsewhere {
 		return 0, fmt.Errorf("at offset %d: %w: the data is missing", off+int64(n), blob.ErrCorrupt)
 	}
 	return n, nil

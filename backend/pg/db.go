@@ -60,7 +60,7 @@ func (db *DB) prepare(ctx context.Context, cc *pgx.ConnConfig) error {
 	if err != nil {
 		return explainConnect(cc, err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is under way on it
+	defer conn.Close(context.WithoutCancel(ctx))
 	if err := checkPooler(ctx, conn, cc); err != nil {
 		return err
 	}

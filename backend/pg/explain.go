@@ -166,7 +166,7 @@ func checkPooler(ctx context.Context, conn *pgx.Conn, cc *pgx.ConnConfig) error 
 	if err != nil {
 		return explainConnect(cc, err)
 	}
-	defer other.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is under way on it
+	defer other.Close(context.WithoutCancel(ctx))
 	if _, err := other.Exec(ctx, "BEGIN", pgx.QueryExecModeSimpleProtocol); err == nil {
 		err = conn.QueryRow(ctx, ask, pgx.QueryExecModeSimpleProtocol).Scan(&after)
 		if err != nil {

@@ -85,7 +85,7 @@ func TestSchemaIsTheSpecified(t *testing.T) {
 			cfg.URL = d.URL()
 			openAt(t, cfg)
 			conn := s.Connect(t, d.Name)
-			defer conn.Close(ctx) //nolint:errcheck // of a test
+			defer conn.Close(ctx)
 			_, err := conn.Exec(ctx, "CREATE SCHEMA specified; SET search_path = specified;"+specified)
 			check(t, err)
 			want := describeSchema(t, conn, "specified")
