@@ -14,3 +14,11 @@ type PartLimiter interface {
 	// MaxParts is the highest part number that PutPart takes.
 	MaxParts() int
 }
+
+// PartCopier is an optional ability of an Upload whose store copies without the bytes passing through this process.
+type PartCopier interface {
+	// CopyPart makes part n of size bytes of another blob of the same store, from off. The rules of PutPart hold. A
+	// blob that is missing is ErrNotFound, a range that it doesn't have in whole ErrInvalid. After ErrInvalid the caller
+	// may put the part instead.
+	CopyPart(ctx context.Context, n int, from Key, off, size int64) error
+}

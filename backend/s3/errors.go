@@ -56,6 +56,8 @@ var byCode = map[string]error{
 	"NotFound":                           blob.ErrNotFound, // of HEAD, which has no body
 	"NoSuchUpload":                       blob.ErrInvalid,
 	"InvalidPart":                        blob.ErrInvalid,
+	"InvalidRange":                       blob.ErrInvalid,
+	"InvalidArgument":                    blob.ErrInvalid,
 	"InvalidPartOrder":                   blob.ErrInvalid,
 	"EntityTooSmall":                     blob.ErrInvalid,
 	"EntityTooLarge":                     blob.ErrInvalid,

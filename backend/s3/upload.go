@@ -18,7 +18,7 @@ import (
 
 var errUploadEnded = fmt.Errorf("%w: the upload has ended", blob.ErrInvalid)
 
-// upload implements blob.Upload and blob.PartLimiter by a multipart upload. The server is told of it with the first
+// upload implements blob.Upload, blob.PartLimiter and blob.PartCopier by a multipart upload. The server is told of it with the first
 // part, since the content type of an object is fixed then and the first part tells it.
 type upload struct {
 	s        *Store
@@ -29,12 +29,13 @@ type upload struct {
 
 	// starting is held by what makes the multipart upload.
 	starting chan struct{}
+	id       string // the server's; "" before the first part
+	checked  bool   // its parts have checksums
 	// life is held shared by what adds parts and exclusively by what ends the upload.
 	life sync.RWMutex
 	done bool
 
 	mu    sync.Mutex
-	id    string // the server's; "" before the first part
 	parts map[int]part
 }
 
@@ -48,6 +49,7 @@ type part struct {
 var (
 	_ blob.Upload      = (*upload)(nil)
 	_ blob.PartLimiter = (*upload)(nil)
+	_ blob.PartCopier  = (*upload)(nil)
 )
 
 // NewUpload implements blob.Store.
@@ -103,75 +105,90 @@ func (u *upload) sendPart(ctx context.Context, n int, p []byte) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if n < 1 || n > u.s.cfg.MaxParts || int64(len(p)) > u.partSize {
-		return fmt.Errorf("%w: part %d with %d bytes; parts are 1 to %d, of at most %d bytes", blob.ErrInvalid, n, len(p), u.s.cfg.MaxParts, u.partSize)
+	if err := u.checkPart(n, int64(len(p))); err != nil {
+		return err
 	}
 	u.life.RLock()
 	defer u.life.RUnlock()
 	if u.done {
 		return errUploadEnded
 	}
-	id, err := u.start(ctx, n, p)
+	first := p
+	if n > 1 {
+		first = nil
+	}
+	id, checked, err := u.start(ctx, first, u.s.caps.Checksums)
 	if err != nil {
 		return err
 	}
-	u.mu.Lock()
-	delete(u.parts, n) // until it is there
-	u.mu.Unlock()
+	u.drop(n)
 	in := &s3.UploadPartInput{
 		Bucket: &u.s.cfg.Bucket, Key: u.s.object(u.key), UploadId: &id, PartNumber: aws.Int32(int32(n)),
 		Body: bytes.NewReader(p), ContentLength: aws.Int64(int64(len(p))),
 	}
-	if u.s.caps.Checksums {
+	if checked {
 		in.ChecksumCRC32C = crcHeader(crc32.Checksum(p, castagnoli))
 	}
 	out, err := u.s.client.UploadPart(ctx, in, u.s.retrying())
 	if err != nil {
 		return err
 	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.parts[n] = part{etag: out.ETag, crc: in.ChecksumCRC32C, size: int64(len(p))}
+	u.put(n, part{etag: out.ETag, crc: in.ChecksumCRC32C, size: int64(len(p))})
 	return nil
 }
 
-// start makes the multipart upload on its first call, which has part n with the data p.
-func (u *upload) start(ctx context.Context, n int, p []byte) (string, error) {
+func (u *upload) checkPart(n int, size int64) error {
+	if n < 1 || n > u.s.cfg.MaxParts || size > u.partSize {
+		return fmt.Errorf("%w: part %d with %d bytes; parts are 1 to %d, of at most %d bytes", blob.ErrInvalid, n, size, u.s.cfg.MaxParts, u.partSize)
+	}
+	return nil
+}
+
+// drop forgets a part until it is there again.
+func (u *upload) drop(n int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.parts, n)
+}
+
+func (u *upload) put(n int, p part) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.parts[n] = p
+}
+
+// start makes the multipart upload on its first call. first is the first part, or nil if it isn't known yet; check asks
+// for parts with checksums. It returns whether they have some, which the first call decided.
+func (u *upload) start(ctx context.Context, first []byte, check bool) (id string, checked bool, err error) {
 	select {
 	case u.starting <- struct{}{}:
 	case <-ctx.Done():
-		return "", ctx.Err()
+		return "", false, ctx.Err()
 	}
 	defer func() { <-u.starting }()
-	u.mu.Lock()
-	id := u.id
-	u.mu.Unlock()
-	if id != "" {
-		return id, nil
+	if u.id != "" {
+		return u.id, u.checked, nil
 	}
 	in := &s3.CreateMultipartUploadInput{
 		Bucket: &u.s.cfg.Bucket, Key: u.s.object(u.key), Metadata: u.metadata,
 		StorageClass: types.StorageClass(u.s.cfg.StorageClass),
 	}
-	if n == 1 {
-		in.ContentType = aws.String(contentType(p))
+	if first != nil {
+		in.ContentType = aws.String(contentType(first))
 	} else {
 		in.Metadata[metaUntyped] = "1"
 	}
-	if u.s.caps.Checksums {
+	if check {
 		in.ChecksumAlgorithm = types.ChecksumAlgorithmCrc32c
 	}
 	// Tried again after a lost answer this leaves a second upload, without parts, which gc aborts.
 	out, err := u.s.client.CreateMultipartUpload(ctx, in, u.s.retrying())
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
-	u.mu.Lock()
-	u.id = aws.ToString(out.UploadId)
-	id = u.id
-	u.mu.Unlock()
+	u.id, u.checked = aws.ToString(out.UploadId), check
 	u.forget()
-	return id, nil
+	return u.id, check, nil
 }
 
 // Abort implements blob.Upload.
