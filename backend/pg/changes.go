@@ -18,10 +18,17 @@ const (
 	pruneEvery  = time.Minute
 )
 
-const insertChange = "INSERT INTO changes (op, origin, everything, inodes, parents, names) VALUES ($1, $2, $3, $4, $5, $6)"
+const (
+	insertChange = "INSERT INTO changes (op, origin, everything, inodes, parents, names) VALUES ($1, $2, $3, $4, $5, $6)"
+	// The same, if some locks are free; it divides by zero otherwise, because a COMMIT is on its way.
+	insertLocked = "INSERT INTO changes (op, origin, everything, inodes, parents, names) " +
+		"SELECT $1, $2, $3, $4::BIGINT[], $5::BIGINT[], $6::BYTEA[] FROM (SELECT 1 / " + allTried + "::INT AS got " +
+		"FROM unnest($7::BIGINT[], $8::BOOLEAN[]) AS wanted(k, x)) AS l WHERE got = 1"
+)
 
-// changesOf returns the statement that records what the transaction changed, and its operation.
-func (u *update) changesOf(t *tx) statement {
+// changesOf returns the statement that records what the transaction changed, and its operation. It takes the locks that
+// the transaction lacks, none of which it waits for.
+func (u *update) changesOf(t *tx, lacks lockSet) statement {
 	inodes, parents, names := []int64{}, []int64{}, [][]byte{}
 	seen := map[int64]bool{}
 	add := func(ino namespace.Ino) {
@@ -50,10 +57,16 @@ func (u *update) changesOf(t *tx) statement {
 	if everything {
 		inodes, parents, names = []int64{}, []int64{}, [][]byte{}
 	}
-	return statement{
+	st := statement{
 		sql:  insertChange,
 		args: []any{[16]byte(u.op), u.s.origin, everything, inodes, parents, names},
 	}
+	if len(lacks) > 0 {
+		ids, exclusive := lacks.arrays(u.s.locks.store())
+		st.sql, st.args, st.zero = insertLocked, append(st.args, ids, exclusive), errLockBusy
+		t.need.addAll(lacks)
+	}
+	return st
 }
 
 // notifier wakes the daemons that watch, some time after a commit: a notification in each commit would have the server

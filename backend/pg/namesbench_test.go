@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
 )
@@ -16,7 +17,7 @@ func createFile(s namespace.Store, dir namespace.Ino, name string, ino namespace
 		Inodes:  []namespace.InodeWant{{Ino: dir, Lock: namespace.Shared}},
 		Entries: []namespace.EntryWant{{Parent: dir, Name: name, Lock: namespace.Exclusive}},
 	}
-	now := namespace.Time{Sec: int64(ino)}
+	now := namespace.At(time.Now().Truncate(4 * time.Millisecond)) // as the kernel's coarse clock
 	return s.Update(ctx, namespace.OpID{}, want, func(tx namespace.Tx) error {
 		if _, err := tx.Get(namespace.InodeKey{Ino: dir}); err != nil {
 			return err

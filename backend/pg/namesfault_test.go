@@ -228,6 +228,31 @@ func TestUnavailable(t *testing.T) {
 	}
 }
 
+// TestHungServer wants operations on a server that doesn't answer to fail in the end, and to go on when it does.
+func TestHungServer(t *testing.T) {
+	server := startServer(t)
+	db := openAt(t, Config{URL: server.Database(t).URL(), IOTimeout: time.Second, ConnectionTimeout: time.Second})
+	s := db.Namespace()
+	makeInode(t, s, 20)
+	check(t, server.Pause())
+	start := time.Now()
+	err := count(s, func() {})
+	if took := time.Since(start); !errors.Is(err, namespace.ErrUnavailable) || took > 5*time.Second {
+		t.Errorf("an update on a hung server fails with %v after %v", err, took)
+	}
+	short, stop := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer stop()
+	start = time.Now()
+	if err := s.Sync(short); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > time.Second {
+		t.Errorf("Sync ends with %v after %v", err, time.Since(start))
+	}
+	check(t, server.Resume())
+	check(t, count(s, func() {}))
+	if n := sizeOf(t, s, 20); n != 1 {
+		t.Errorf("one count of two succeeded, and the inode has %d", n)
+	}
+}
+
 // TestWatchAfterLostConnection wants a watcher to be told that everything may have changed.
 func TestWatchAfterLostConnection(t *testing.T) {
 	db, p := proxied(t, Config{})

@@ -98,19 +98,15 @@ func (u *update) once(ctx context.Context) error {
 	t := &tx{s: u.s, ctx: ctx, conn: conn, update: true, held: lockSet{}, need: lockSet{}}
 	t.held.addAll(u.set)
 	err = u.transact(ctx, t)
-	if err == nil || !conn.conn.Conn().IsClosed() {
-		conn.end(ctx)
-		if t.again {
-			u.learn(t)
-			return errConflict
-		}
-		return conflictOf(err)
-	}
 	conn.end(ctx)
-	if errors.Is(err, errInDoubt) {
+	switch {
+	case errors.Is(err, errInDoubt):
 		return u.resolve(ctx, err)
+	case t.again && t.last == nil:
+		u.learn(t)
+		return errConflict
 	}
-	return err
+	return conflictOf(err)
 }
 
 // learn takes what the transaction lacked into the locks that it begins with.
@@ -192,8 +188,9 @@ func (u *update) commit(ctx context.Context, t *tx) error {
 
 var errLockBusy = errors.New("a lock is not free")
 
-// writes returns the statements of the commit: BEGIN if nothing was read, locks that are still missing, the writes, and
-// last the changes of rows that many transactions change, so that these wait for each other as shortly as can be.
+// writes returns the statements of the commit: BEGIN if nothing was read, what is told to others, with the locks that
+// are still missing, then the writes, last those of rows that many transactions change, so that these wait for each
+// other as shortly as can be.
 func (u *update) writes(t *tx) ([]statement, error) {
 	lacks := t.lacking()
 	if len(lacks)+len(t.held) > maxLocks && !t.held[u.s.locks.store()] {
@@ -205,12 +202,9 @@ func (u *update) writes(t *tx) ([]statement, error) {
 	if !t.conn.begun {
 		t.held.addAll(lacks)
 		list = append(list, statement{sql: beginUpdate}, t.lockStatement(t.held))
-	} else if len(lacks) > 0 {
-		ids, exclusive := lacks.arrays(u.s.locks.store())
-		list = append(list, statement{sql: mustTry, args: []any{ids, exclusive}, zero: errLockBusy})
-		t.need.addAll(lacks)
+		lacks = nil
 	}
+	list = append(list, u.changesOf(t, lacks))
 	list = append(list, t.flush(u.s.shard(t.conn))...)
-	list = append(list, u.changesOf(t))
 	return append(list, statement{sql: sqlCommit}), nil
 }

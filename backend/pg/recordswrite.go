@@ -47,7 +47,9 @@ const (
 	deleteBlob   = "DELETE FROM blob_refs WHERE key = $1"
 	deleteUsage  = "DELETE FROM usage WHERE session = $1"
 
-	// A change of a row that isn't there divides by zero, since the COMMIT is on its way already.
+	// A change of a row that isn't there divides by zero, since the COMMIT is on its way already. An inode that has the
+	// times already is left alone: the clock of file times ticks slowly, and many creates in one directory would wait
+	// for each other to write the same.
 	changeInode = "WITH changed AS (UPDATE inodes SET nlink = nlink + $2, " +
 		"mtime = CASE WHEN (mtime, mtime_ns) <= ($3::BIGINT, $4::INT) OR (mtime, mtime_ns) >= ($3 + 1, $4) " +
 		"THEN $3 ELSE mtime END, " +
@@ -57,7 +59,9 @@ const (
 		"THEN $5 ELSE ctime END, " +
 		"ctime_ns = CASE WHEN (ctime, ctime_ns) <= ($5, $6) OR (ctime, ctime_ns) >= ($5 + 1, $6) " +
 		"THEN $6 ELSE ctime_ns END " +
-		"WHERE ino = $1 RETURNING 1) SELECT 1 / count(*) FROM changed"
+		"WHERE ino = $1 AND ($2 <> 0 OR (mtime, mtime_ns) < ($3, $4) OR (mtime, mtime_ns) >= ($3 + 1, $4) " +
+		"OR (ctime, ctime_ns) < ($5, $6) OR (ctime, ctime_ns) >= ($5 + 1, $6)) RETURNING 1) " +
+		"SELECT 1 / count(*) FROM (SELECT FROM changed UNION ALL SELECT FROM inodes WHERE ino = $1) AS found"
 	changeBlob = "WITH changed AS (UPDATE blob_refs SET refs = refs + $2, " +
 		"since = CASE WHEN refs + $2 = 0 AND $2 <> 0 THEN $3::BIGINT ELSE since END, " +
 		"since_ns = CASE WHEN refs + $2 = 0 AND $2 <> 0 THEN $4::INT ELSE since_ns END " +

@@ -3,6 +3,7 @@ package pg
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -37,8 +38,8 @@ type session struct {
 
 // exchange sends statements together and reads what comes back: one round trip. After an error of one the server skips
 // the rest.
-func (s *session) exchange(ctx context.Context, list []statement) error {
-	ctx, stop := context.WithTimeout(ctx, s.timeout)
+func (s *session) exchange(outer context.Context, list []statement) error {
+	ctx, stop := context.WithTimeout(outer, s.timeout)
 	defer stop()
 	batch := &pgx.Batch{}
 	for i := range list {
@@ -57,6 +58,9 @@ func (s *session) exchange(ctx context.Context, list []statement) error {
 	}
 	if err := results.Close(); first == nil {
 		first = err
+	}
+	if first != nil && ctx.Err() != nil && outer.Err() == nil {
+		return &serverError{kindLost, fmt.Errorf("the server doesn't answer for %v", s.timeout)}
 	}
 	return first
 }

@@ -276,5 +276,4 @@ const (
 	allTried  = "bool_and(CASE WHEN x THEN pg_try_advisory_xact_lock(k) ELSE pg_try_advisory_xact_lock_shared(k) END)"
 	lockAll   = "SELECT CASE WHEN x THEN pg_advisory_xact_lock(k) ELSE pg_advisory_xact_lock_shared(k) END" + fromLocks
 	tryAll    = "SELECT " + allTried + fromLocks
-	mustTry   = "SELECT 1 / " + allTried + "::INT" + fromLocks // divides by zero if a lock isn't free: a COMMIT follows
 )
