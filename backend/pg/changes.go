@@ -150,7 +150,7 @@ func (s *names) prune(ctx context.Context, before int64) error {
 	}
 	defer conn.end(ctx)
 	return conn.exchange(ctx, []statement{{
-		sql: "DELETE FROM changes WHERE pg_try_advisory_xact_lock($1) AND xid < $2::TEXT::XID8",
+		sql: "DELETE FROM changes WHERE (SELECT pg_try_advisory_xact_lock($1)) AND xid < $2::TEXT::XID8",
 		args: []any{
 			s.locks.hash('p', 0, ""), formatXid(before),
 		},

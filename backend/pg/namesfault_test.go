@@ -228,6 +228,50 @@ func TestUnavailable(t *testing.T) {
 	}
 }
 
+// TestPrune deletes old changes, and wants who would need them to be told that everything may have changed.
+func TestPrune(t *testing.T) {
+	db := openNew(t, Config{})
+	s := db.names
+	makeInode(t, s, 20)
+	xid, err := s.oldest(ctx)
+	check(t, err)
+	makeInode(t, s, 21)
+	makeInode(t, s, 22)
+	check(t, s.prune(ctx, xid))
+	var n int
+	check(t, db.pool.QueryRow(ctx, "SELECT count(*) FROM changes").Scan(&n))
+	if n != 2 {
+		t.Errorf("%d changes are left, want the 2 that are younger", n)
+	}
+	for c, err := range s.Watch(ctx, 1) {
+		check(t, err)
+		if !c.All || uint64(c.Version) < uint64(xid) {
+			t.Errorf("the first change is %+v, want one with All and a version from %d on", c, xid)
+		}
+		break
+	}
+}
+
+// TestManyLocks runs transactions that would need more locks than the server has room for.
+func TestManyLocks(t *testing.T) {
+	s := openNew(t, Config{}).Namespace()
+	var want namespace.Want
+	for i := range 3 * maxLocks {
+		want.Inodes = append(want.Inodes, namespace.InodeWant{Ino: namespace.Ino(100 + i), Lock: namespace.Exclusive})
+	}
+	for _, w := range []namespace.Want{want, {}} {
+		check(t, s.Update(ctx, namespace.OpID{}, w, func(tx namespace.Tx) error {
+			if _, err := tx.Get(namespace.InodeKey{Ino: 99}); !errors.Is(err, namespace.ErrNotFound) {
+				return err
+			}
+			for _, i := range want.Inodes {
+				tx.Put(&namespace.Inode{Ino: i.Ino})
+			}
+			return nil
+		}))
+	}
+}
+
 // TestHungServer wants operations on a server that doesn't answer to fail in the end, and to go on when it does.
 func TestHungServer(t *testing.T) {
 	server := startServer(t)

@@ -49,6 +49,7 @@ func (s *names) Update(ctx context.Context, op namespace.OpID, want namespace.Wa
 	}
 	u := &update{s: s, op: op, want: want, fn: fn, set: s.locks.wanted(want)}
 	u.set.add(lock{s.locks.op(op), true})
+	u.limit()
 	err := s.retry(ctx, u.run)
 	if u.fail != nil {
 		return u.fail
@@ -112,6 +113,11 @@ func (u *update) once(ctx context.Context) error {
 // learn takes what the transaction lacked into the locks that it begins with.
 func (u *update) learn(t *tx) {
 	u.set.addAll(t.need)
+	u.limit()
+}
+
+// limit takes the store's lock instead of more than the server's table may take.
+func (u *update) limit() {
 	if len(u.set) > maxLocks {
 		store, op := u.s.locks.store(), u.s.locks.op(u.op)
 		u.set = lockSet{store: true, op: true}
