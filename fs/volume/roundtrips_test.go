@@ -31,6 +31,18 @@ func TestRoundTrips(t *testing.T) {
 	must(t, err)
 	n := func(i int) string { return fmt.Sprintf("f%d", i) }
 	mode := uint32(0o600)
+	_, data, err := v.CreateOpen(ctx, root, "data", file, volume.OpenFlags{Read: true, Write: true, NoAtime: true})
+	must(t, err)
+	write := func(off uint64, size int) error {
+		if err := data.Write(ctx, off, [][]byte{make([]byte, size)}, volume.Written{}); err != nil {
+			return err
+		}
+		return data.Flush(ctx)
+	}
+	for off := range uint64(20) {
+		must(t, write(off*(16<<10), 16<<10))
+	}
+	t.Cleanup(func() { data.Release(ctx) })
 	for _, c := range []struct {
 		name string
 		most int64
@@ -71,6 +83,16 @@ func TestRoundTrips(t *testing.T) {
 			h.Release(ctx)
 			return nil
 		}},
+		{"overwrite in the middle", 2, func(i int) error { return write(uint64(40<<10+i), 4<<10) }},
+		{"append", 2, func(i int) error { return write(uint64(20*16<<10+i*100), 100) }},
+		{"read", 1, func(i int) error {
+			_, err := data.Read(ctx, make([]byte, 4<<10), uint64(100<<10+i))
+			return err
+		}},
+		{"setxattr", 2, func(i int) error { return v.SetXattr(ctx, other.Ino, "user.a"+n(i), []byte("b"), volume.XattrAny) }},
+		{"getxattr", 1, func(i int) error { _, err := v.GetXattr(ctx, other.Ino, "user.a"+n(i)); return err }},
+		{"link", 2, func(i int) error { _, err := v.Link(ctx, data.Ino(), root, "l"+n(i)); return err }},
+		{"unlink of a link", 2, func(i int) error { return v.Unlink(ctx, root, "l"+n(i)) }},
 		{"fsync of a clean file", 1, func(int) error { return db.Namespace().Sync(ctx) }},
 	} {
 		trips := int64(math.MaxInt64)
