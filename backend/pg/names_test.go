@@ -1,6 +1,7 @@
 package pg
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
@@ -32,4 +33,33 @@ func TestNamespaceReopen(t *testing.T) {
 		}
 		return db.Namespace(), db.Close
 	})
+}
+
+func TestNamespaceReadOnly(t *testing.T) {
+	url := pgtest.Shared(t).Database(t).URL()
+	writer := openAt(t, Config{URL: url}).Namespace()
+	s := openAt(t, Config{URL: url, ReadOnly: true}).Namespace()
+	makeInode(t, writer, 20)
+	err := s.Update(ctx, namespace.OpID{}, namespace.Want{}, func(tx namespace.Tx) error {
+		t.Error("fn ran")
+		return nil
+	})
+	if !errors.Is(err, namespace.ErrReadOnly) {
+		t.Errorf("Update = %v, want %v", err, namespace.ErrReadOnly)
+	}
+	check(t, s.Sync(ctx))
+	sizeOf(t, s, 20)
+	told := false
+	for c, err := range s.Watch(ctx, 0) {
+		check(t, err)
+		if c.All {
+			makeInode(t, writer, 21)
+		}
+		if told = c.Ino == 21; told {
+			break
+		}
+	}
+	if !told {
+		t.Error("the reader wasn't told of a change")
+	}
 }

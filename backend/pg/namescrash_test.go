@@ -1,0 +1,117 @@
+package pg
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/graviton-fs/graviton/backend/namespace"
+)
+
+// TestSyncAfterCrash wants the first Sync after a crash of the server to say that commits may be lost, and only it.
+func TestSyncAfterCrash(t *testing.T) {
+	server := startServer(t)
+	db := openAt(t, Config{URL: server.Database(t).URL()})
+	s := db.Namespace()
+	makeInode(t, s, 20)
+	check(t, s.Sync(ctx))
+	check(t, server.Stop())
+	check(t, server.Start())
+	makeInode(t, s, 21)
+	check(t, s.Sync(ctx)) // a server that was stopped in order lost nothing
+	check(t, server.StopImmediate())
+	check(t, server.Start())
+	for range 2 { // and tells all who ask about the same time
+		if err := s.Sync(ctx); !errors.Is(err, namespace.ErrLost) {
+			t.Errorf("Sync after a crash = %v, want %v", err, namespace.ErrLost)
+		}
+	}
+	time.Sleep(tellLost)
+	check(t, s.Sync(ctx))
+	sizeOf(t, s, 20)
+	sizeOf(t, s, 21)
+}
+
+// made are the inodes that were created, one after the other, and how many of them a Sync covers.
+type made struct {
+	mu     sync.Mutex
+	inos   []int64
+	synced int
+}
+
+func (m *made) len() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.inos)
+}
+
+func (m *made) add(ino int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.inos = append(m.inos, ino)
+}
+
+func (m *made) cover(n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.synced = max(m.synced, n)
+}
+
+// TestImmediateStop stops the server without warning while one creates and others sync: what precedes a Sync that
+// returned is there, and the store goes on by itself.
+func TestImmediateStop(t *testing.T) {
+	server := startServer(t)
+	db := openAt(t, Config{URL: server.Database(t).URL()})
+	s := db.Namespace()
+	var m made
+	var next int64
+	for round := range 3 {
+		var stop atomic.Bool
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for ; !stop.Load(); next++ {
+				if create(s, next) == nil {
+					m.add(next)
+				}
+			}
+		})
+		for range 3 {
+			wg.Go(func() {
+				for !stop.Load() {
+					if n := m.len(); s.Sync(ctx) == nil {
+						m.cover(n)
+					}
+				}
+			})
+		}
+		time.Sleep(150 * time.Millisecond)
+		check(t, server.StopImmediate())
+		stop.Store(true)
+		check(t, server.Start())
+		wg.Wait()
+		_ = s.Sync(ctx) // says that something may be lost, if none of the others was told
+		if m.synced == 0 {
+			t.Fatalf("round %d: nothing was synced", round)
+		}
+		m.inos = m.inos[:m.synced]
+		check(t, s.View(ctx, namespace.Want{}, func(tx namespace.Tx) error {
+			for _, ino := range m.inos {
+				if _, err := tx.Get(namespace.DentryKey{Parent: 30, Name: fmt.Sprint(ino)}); err != nil {
+					return fmt.Errorf("round %d: name %d, which was synced: %w", round, ino, err)
+				}
+			}
+			return nil
+		}))
+	}
+}
+
+func create(s namespace.Store, ino int64) error {
+	return s.Update(ctx, namespace.OpID{}, namespace.Want{}, func(tx namespace.Tx) error {
+		tx.Put(&namespace.Inode{Ino: namespace.Ino(ino)})
+		tx.Put(&namespace.Dentry{Parent: 30, Name: fmt.Sprint(ino), Ino: namespace.Ino(ino), Cookie: uint64(ino)})
+		return nil
+	})
+}
