@@ -1,7 +1,6 @@
 package rocks
 
 import (
-	"bytes"
 	"encoding/binary"
 
 	"github.com/graviton-fs/graviton/backend/blob"
@@ -99,12 +98,4 @@ func after(prefix []byte) []byte {
 		}
 	}
 	return nil
-}
-
-// chunkOffset reads the offset in a chunk key that begins with prefix.
-func chunkOffset(key, prefix []byte) (int64, bool) {
-	if len(key) != len(prefix)+chunkOffLen || !bytes.HasPrefix(key, prefix) {
-		return 0, false
-	}
-	return int64(binary.BigEndian.Uint64(key[len(prefix):])), true
 }

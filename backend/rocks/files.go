@@ -192,7 +192,7 @@ func (fs *files) names() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer d.Close() //nolint:errcheck // only read
+	defer d.Close()
 	return d.Readdirnames(-1)
 }
 

@@ -34,7 +34,7 @@ func newCounted(t *testing.T) (*env, *counted) {
 	e.ns = c
 	e.open()
 	e.done(e.create("warm")) // numbers are at hand
-	e.buried() // nothing in the background any more
+	e.buried()               // nothing in the background any more
 	c.updates.Store(0)
 	return e, c
 }
