@@ -211,7 +211,7 @@ func TestMemory(t *testing.T) {
 	for _, name := range []string{"rows", "large objects"} {
 		t.Run(name, func(t *testing.T) {
 			s := openNew(t, variants[name]).blobs
-			const size = 128 << 20
+			const size = 96 << 20
 			key := newTestKey()
 			var most uint64
 			watch := func() {
@@ -248,8 +248,9 @@ func TestMemory(t *testing.T) {
 type pattern struct{ watch func() }
 
 func (p pattern) ReadAt(b []byte, off int64) (int, error) {
-	for i := 0; i < len(b); i += 8 {
-		b[i], b[i+1], b[i+2] = byte((off+int64(i))>>20), byte((off+int64(i))>>10), byte(i)
+	clear(b)
+	for i := 0; i < len(b); i += 512 {
+		b[i], b[i+1], b[i+2] = byte((off+int64(i))>>20), byte((off+int64(i))>>12), byte(i>>9)
 	}
 	if p.watch != nil && off%(32<<20) == 0 {
 		p.watch()

@@ -39,19 +39,22 @@ func (b *blobs) Put(ctx context.Context, key blob.Key, r io.ReaderAt, size int64
 // partBuffers lends buffers of a part's size, which is the same for all that use the pool unless chunks are larger.
 var partBuffers sync.Pool
 
+// pooled is the least size for which a buffer of the pool is taken.
+const pooled = 256 << 10
+
 func (b *blobs) buffer(size int64) *[]byte {
-	if size > minPart/4 {
+	if size >= pooled {
 		if buf, ok := partBuffers.Get().(*[]byte); ok && int64(cap(*buf)) >= size {
 			return buf
 		}
-		size = b.partSize
+		size = max(size, b.partSize)
 	}
 	buf := make([]byte, size)
 	return &buf
 }
 
 func (b *blobs) release(buf *[]byte) {
-	if cap(*buf) > minPart/4 {
+	if cap(*buf) >= minPart {
 		*buf = (*buf)[:cap(*buf)]
 		partBuffers.Put(buf)
 	}

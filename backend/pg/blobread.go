@@ -173,13 +173,15 @@ func (b *blobs) Open(ctx context.Context, key blob.Key, off, n int64) (io.ReadCl
 	r.ctx, r.stop = context.WithCancel(ctx)
 	// The first fetch tells how large the blob is: one chunk, or less if less is wanted.
 	cs := b.db.cfg.ChunkSize
-	first := make([]byte, min(end-off, cs-off%cs))
-	got, err := b.fetch(r.ctx, &r.t, first, off)
+	first := min(end-off, cs-off%cs)
+	r.whole = b.buffer(first)
+	got, err := b.fetch(r.ctx, &r.t, (*r.whole)[:first], off)
 	if err != nil {
 		r.stop()
+		b.release(r.whole)
 		return nil, b.wrap("open", key, err)
 	}
-	r.rest = first[:got]
+	r.rest = (*r.whole)[:got]
 	r.off += int64(got)
 	r.end = max(r.off, min(r.end, r.t.size))
 	return r, nil

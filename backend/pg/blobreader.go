@@ -18,13 +18,13 @@ type reader struct {
 	rest     []byte // of the window that is read
 
 	ahead chan fetched // holds or gets the next window; nil while none is fetched
-	spare []byte
-	whole []byte // the window that rest is a part of
+	whole *[]byte      // the window that rest is a part of
+	err   error        // of a fetch, after which nothing more is read
 }
 
 // fetched is what a fetch in the background brought.
 type fetched struct {
-	buf []byte
+	buf *[]byte
 	n   int
 	err error
 }
@@ -35,11 +35,15 @@ func (r *reader) Read(p []byte) (int, error) {
 		return 0, nil
 	}
 	if len(r.rest) == 0 {
+		if r.err != nil {
+			return 0, r.err
+		}
 		if r.ahead == nil && r.off >= r.end {
 			return 0, io.EOF
 		}
 		if err := r.next(); err != nil {
-			return 0, r.b.wrap("read", r.t.key, err)
+			r.err = r.b.wrap("read", r.t.key, err)
+			return 0, r.err
 		}
 	}
 	n := copy(p, r.rest)
@@ -58,10 +62,12 @@ func (r *reader) next() error {
 	got := <-r.ahead
 	r.ahead = nil
 	if got.err != nil {
+		r.b.release(got.buf)
 		return got.err
 	}
-	r.spare, r.whole = r.whole, got.buf
-	r.rest = got.buf[:got.n]
+	r.b.release(r.whole)
+	r.whole = got.buf
+	r.rest = (*got.buf)[:got.n]
 	if r.off < r.end {
 		r.fetchAhead()
 	}
@@ -74,17 +80,13 @@ func (r *reader) fetchAhead() {
 	if behind := (r.off + size) % r.t.m.chunkSize(); r.off+size < r.end {
 		size -= behind
 	}
-	buf := r.spare
-	if int64(cap(buf)) < size {
-		buf = make([]byte, size)
-	}
-	r.spare = nil
+	buf := r.b.buffer(size)
 	off, ahead, t := r.off, make(chan fetched, 1), r.t
 	r.off += size
 	r.ahead = ahead
 	go func() {
-		n, err := r.b.fetch(r.ctx, &t, buf[:size], off)
-		ahead <- fetched{buf[:cap(buf)], n, err}
+		n, err := r.b.fetch(r.ctx, &t, (*buf)[:size], off)
+		ahead <- fetched{buf, n, err}
 	}()
 }
 
@@ -92,8 +94,11 @@ func (r *reader) fetchAhead() {
 func (r *reader) Close() error {
 	r.stop()
 	if r.ahead != nil {
-		<-r.ahead
+		r.b.release((<-r.ahead).buf)
 	}
-	r.ahead, r.rest, r.off, r.whole, r.spare = nil, nil, r.end, nil, nil
+	if r.whole != nil {
+		r.b.release(r.whole)
+	}
+	r.ahead, r.rest, r.off, r.whole = nil, nil, r.end, nil
 	return nil
 }

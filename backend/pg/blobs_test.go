@@ -18,7 +18,10 @@ var variants = map[string]Config{
 func TestBlobs(t *testing.T) {
 	for _, name := range []string{"rows", "large objects"} {
 		t.Run(name, func(t *testing.T) {
-			blobs := openNew(t, variants[name]).Blobs() // one for all: keys are random
+			cfg := variants[name]
+			cfg.ChunkSize = 256 << 10
+			blobs := openNew(t, cfg).blobs // one for all: keys are random
+			blobs.partSize = 1 << 20       // the suite's data is as much as its parts are large
 			blobtest.Run(t, func(*testing.T) blob.Store { return blobs })
 		})
 	}
