@@ -146,6 +146,9 @@ type Rule struct {
 	Tier string        // hot, warm or cold
 }
 
+// IsSet reports whether the key was set anywhere, or has its default. path is that of docs/configuration.md.
+func (c *Config) IsSet(path string) bool { return c.origins[root+"."+path] != "" }
+
 // Source is the file that was read, or "" if there was none.
 func (c *Config) Source() string { return c.source }
 

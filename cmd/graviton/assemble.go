@@ -22,14 +22,24 @@ type stores struct {
 	names namespace.Store
 	blobs blob.Store
 	cache *cache.Store // pages of blobs that come from far; nil where there is none
-	close func() error
+	// shared says that other daemons may use the stores too.
+	shared bool
+	close  func() error
 }
 
 // openStores puts the stores of the configured backend together.
-func openStores(cfg *config.Config, log *slog.Logger) (*stores, error) {
-	if cfg.Backend != config.BackendRocksDB {
-		return nil, usagef("backend = %q is not built into this version yet: use backend = \"rocksdb\"", cfg.Backend)
+func openStores(ctx context.Context, cfg *config.Config, log *slog.Logger) (*stores, error) {
+	switch cfg.Backend {
+	case config.BackendRocksDB:
+		return openRocksStores(cfg, log)
+	case config.BackendPostgres:
+		return openPostgresStores(ctx, cfg, log)
 	}
+	return nil, usagef("backend = %q is not built into this version yet: use backend = \"rocksdb\" or \"postgres\"",
+		cfg.Backend)
+}
+
+func openRocksStores(cfg *config.Config, log *slog.Logger) (*stores, error) {
 	share := divideMemory(cfg)
 	db, err := openRocks(cfg, rocksConfig(cfg, share, log))
 	if err != nil {
@@ -49,7 +59,7 @@ func openRocks(cfg *config.Config, rc rocks.Config) (*rocks.DB, error) {
 		if !errors.Is(err, rocks.ErrLocked) {
 			return db, err
 		}
-		if r, ok := control.FindStore(storePath(cfg), cfg.StateDir); ok {
+		if r, ok := control.FindStore(storeName(cfg), cfg.StateDir); ok {
 			return nil, fmt.Errorf("%s is mounted on %s by process %d: use that mount, unmount it, or mount another "+
 				"store with --set graviton.state-dir=DIR", r.Store, r.Dir, r.PID)
 		}
@@ -91,11 +101,28 @@ func noneIfZero[T int | int64](v T) T {
 	return v
 }
 
-// storePath names the store on this host.
-func storePath(cfg *config.Config) string { return cfg.Rocksdb.Path }
+// storeName names the store in messages, and tells it from others on this host.
+func storeName(cfg *config.Config) string {
+	if cfg.Backend == config.BackendPostgres {
+		return postgresName(cfg)
+	}
+	return cfg.Rocksdb.Path
+}
+
+// localStore is the directory that holds the store on this host, or "" if it is elsewhere.
+func localStore(cfg *config.Config) string {
+	if cfg.Backend == config.BackendPostgres {
+		return ""
+	}
+	return cfg.Rocksdb.Path
+}
+
+// isShared reports whether several daemons may use the store at the same time.
+func isShared(cfg *config.Config) bool { return cfg.Backend == config.BackendPostgres }
 
 // openVolume opens a volume over the stores.
 func openVolume(ctx context.Context, cfg *config.Config, s *stores, o volume.Config) (*volume.Volume, error) {
+	o.Shared = s.shared
 	o.InlineMax = int(cfg.InlineMax)
 	o.Dirty = int64(cfg.Cache.Dirty)
 	o.GCGrace = cfg.GC.Grace
@@ -109,12 +136,12 @@ func quietLog() *slog.Logger {
 
 // openLocal opens the configured volume in this process, for a command. It doesn't make a volume where there is none.
 func openLocal(ctx context.Context, cfg *config.Config) (control.Admin, func() error, error) {
-	if _, err := os.Stat(storePath(cfg)); errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(localStore(cfg)); localStore(cfg) != "" && errors.Is(err, os.ErrNotExist) {
 		return nil, nil, fmt.Errorf("there is no store at %s: 'graviton mount DIR' makes it, or name another with "+
-			"--set graviton.state-dir=DIR or -c FILE", storePath(cfg))
+			"--set graviton.state-dir=DIR or -c FILE", storeName(cfg))
 	}
 	log := quietLog()
-	s, err := openStores(cfg, log)
+	s, err := openStores(ctx, cfg, log)
 	if err != nil {
 		return nil, nil, err
 	}

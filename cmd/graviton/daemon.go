@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -56,6 +57,7 @@ type daemon struct {
 func serve(ctx context.Context, m mounting) error {
 	log, closeLog := openLog(m.cfg)
 	defer closeLog()
+	boundHeap(m.cfg)
 	d := &daemon{m: m, log: log, ended: make(chan struct{}), closed: make(chan struct{})}
 	ctl, err := d.start(ctx)
 	report(d.banner(), err)
@@ -64,6 +66,20 @@ func serve(ctx context.Context, m mounting) error {
 		return err
 	}
 	return d.run(ctx, ctl)
+}
+
+// heapSlack is what the heap may hold beside written data and cached pages, in bytes.
+const heapSlack = 128 << 20
+
+// boundHeap has the garbage collector run seldom while the heap is small, as it mostly is, and keep within the
+// configured budgets when it isn't.
+func boundHeap(cfg *config.Config) {
+	pages := int64(cfg.Cache.Memory)
+	if cfg.Backend == config.BackendRocksDB {
+		pages = 0 // RocksDB's caches are no Go memory
+	}
+	debug.SetGCPercent(400)
+	debug.SetMemoryLimit(pages + int64(cfg.Cache.Dirty) + heapSlack)
 }
 
 // start opens everything from the store up to the mount and the control socket. If it fails, all is closed again.
@@ -79,7 +95,7 @@ func (d *daemon) start(ctx context.Context) (ctl *control.Server, err error) {
 		err = errors.Join(err, d.closeAll(context.WithoutCancel(ctx)))
 		d.record.Withdraw()
 	}()
-	if d.stores, err = openStores(cfg, d.log); err != nil {
+	if d.stores, err = openStores(ctx, cfg, d.log); err != nil {
 		return nil, err
 	}
 	d.volume, err = openVolume(ctx, cfg, d.stores, volume.Config{
@@ -89,7 +105,7 @@ func (d *daemon) start(ctx context.Context) (ctl *control.Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if d.record, err = control.Register(cfg.StateDir, storePath(cfg), d.m.dir); err != nil {
+	if d.record, err = control.Register(cfg.StateDir, storeName(cfg), d.m.dir); err != nil {
 		return nil, err
 	}
 	d.record.Version, d.record.ReadOnly, d.record.Log = versionString(), d.m.opts.readOnly, logPath(cfg)
@@ -99,7 +115,7 @@ func (d *daemon) start(ctx context.Context) (ctl *control.Server, err error) {
 	}
 	d.mount, err = fs.New(d.volume, d.m.dir, fs.MountOptions{
 		Source: source, AllowOther: d.m.opts.allowOther, ReadOnly: d.m.opts.readOnly, Options: d.m.opts.kernel,
-		Debug: d.m.opts.debug, Log: d.log,
+		Shared: d.stores.shared, Debug: d.m.opts.debug, Log: d.log,
 	})
 	if err != nil {
 		return nil, err
@@ -112,9 +128,9 @@ func (d *daemon) start(ctx context.Context) (ctl *control.Server, err error) {
 }
 
 func (d *daemon) banner() string {
-	what := "The data is in " + storePath(d.m.cfg) + "."
+	what := "The data is in " + storeName(d.m.cfg) + "."
 	if d.m.ephemeral {
-		what = "The data is in " + storePath(d.m.cfg) + " and goes with the unmount."
+		what = "The data is in " + storeName(d.m.cfg) + " and goes with the unmount."
 	}
 	return fmt.Sprintf("Mounted on %s. %s\nUnmount with: %s unmount %s\n", d.m.dir, what, os.Args[0], d.m.dir)
 }
@@ -122,7 +138,7 @@ func (d *daemon) banner() string {
 // run waits for the end of the mount and closes everything. A signal asks for it; while a program uses the mount, that
 // is refused.
 func (d *daemon) run(ctx context.Context, ctl *control.Server) error {
-	d.log.Info("mounted", "dir", d.m.dir, "store", storePath(d.m.cfg), "volume", d.volume.ID())
+	d.log.Info("mounted", "dir", d.m.dir, "store", storeName(d.m.cfg), "volume", d.volume.ID())
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)

@@ -109,8 +109,8 @@ func (m *mounting) check() error {
 		return fmt.Errorf("%s is mounted already, with the store %s, by process %d: 'graviton unmount %s' ends that",
 			m.dir, r.Store, r.PID, m.dir)
 	}
-	if !m.ephemeral {
-		if r, ok := control.FindStore(storePath(m.cfg), m.cfg.StateDir); ok {
+	if !m.ephemeral && !isShared(m.cfg) {
+		if r, ok := control.FindStore(storeName(m.cfg), m.cfg.StateDir); ok {
 			return fmt.Errorf("the store %s is mounted on %s by process %d, and only one daemon can use it: unmount it "+
 				"first, or mount another store with --set graviton.state-dir=DIR", r.Store, r.Dir, r.PID)
 		}
@@ -146,8 +146,8 @@ func (m *mounting) checkOverlap() error {
 	if m.ephemeral {
 		return nil
 	}
-	for _, data := range []string{storePath(m.cfg), filepath.Join(m.cfg.StateDir, "run")} {
-		if within(m.dir, data) || within(data, m.dir) {
+	for _, data := range []string{localStore(m.cfg), filepath.Join(m.cfg.StateDir, "run")} {
+		if data != "" && (within(m.dir, data) || within(data, m.dir)) {
 			return fmt.Errorf("the mount point %s overlaps %s, where the volume's own data is: choose a directory "+
 				"outside of it", m.dir, data)
 		}

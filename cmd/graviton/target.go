@@ -32,7 +32,7 @@ func withAdmin(c *cli.Context, dir string, fn func(ctx context.Context, a contro
 	if err != nil {
 		return err
 	}
-	if r, ok := control.FindStore(storePath(cfg), cfg.StateDir); ok {
+	if r, ok := control.FindStore(storeName(cfg), cfg.StateDir); ok {
 		return viaDaemon(ctx, r, fn)
 	}
 	admin, end, err := openLocal(ctx, cfg)

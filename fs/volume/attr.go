@@ -204,6 +204,9 @@ type Statfs struct {
 	Inodes      int64
 }
 
+// unlimited is the free space of a store that has no limit, in bytes.
+const unlimited = 1 << 50
+
 // Statfs measures the volume.
 func (v *Volume) Statfs(ctx context.Context) (Statfs, error) {
 	var st Statfs
@@ -222,5 +225,9 @@ func (v *Volume) Statfs(ctx context.Context) (Statfs, error) {
 		return st, err
 	}
 	st.Total, st.Free, err = v.capacity(ctx)
+	if st.Total == 0 { // a store without a limit of its own; programs take no space for a full disk
+		st.Free = unlimited
+		st.Total = st.Used + st.Free
+	}
 	return st, err
 }

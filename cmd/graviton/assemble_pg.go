@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"github.com/graviton-fs/graviton/backend/pg"
+	"github.com/graviton-fs/graviton/cache"
+	"github.com/graviton-fs/graviton/config"
+)
+
+// openPostgresStores has names and data in one database, which several daemons may use.
+func openPostgresStores(ctx context.Context, cfg *config.Config, log *slog.Logger) (*stores, error) {
+	if cfg.Postgres.BlobStorage != config.BlobStoragePG {
+		return nil, usagef("postgres.blob-storage = %q is not built into this version yet: use blob-storage = \"pg\"",
+			cfg.Postgres.BlobStorage)
+	}
+	db, err := pg.Open(ctx, postgresConfig(cfg, log))
+	if err != nil {
+		return nil, err
+	}
+	pages, err := cache.New(db.Blobs(), cache.Config{Memory: int64(cfg.Cache.Memory)})
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return &stores{
+		names: db.Namespace(), blobs: pages, cache: pages, shared: true,
+		close: func() error { return errors.Join(pages.Close(), db.Close()) },
+	}, nil
+}
+
+func postgresConfig(cfg *config.Config, log *slog.Logger) pg.Config {
+	p := cfg.Postgres
+	if !cfg.IsSet("postgres.username") && namesUser(p.URL) {
+		p.Username = "" // the default is no reason to overrule what the URL says
+	}
+	return pg.Config{
+		URL: p.URL, Username: p.Username, Password: string(p.Password), Schema: p.Schema,
+		MinConns: p.Pool.MinSize, MaxConns: p.Pool.MaxSize, ConnectionTimeout: p.Pool.ConnectionTimeout,
+		IOTimeout: cfg.IOTimeout, StatementTimeout: p.StatementTimeout,
+		ChunkSize: int64(p.ChunkSize), Partitions: p.Partitions, LargeObjects: p.UseLargeObjects, Logger: log,
+	}
+}
+
+// namesUser reports whether a URL, or libpq's keywords, say who connects.
+func namesUser(url string) bool {
+	_, rest, isURL := strings.Cut(url, "://")
+	if !isURL {
+		return slices.ContainsFunc(strings.Fields(url), func(f string) bool { return strings.HasPrefix(f, "user") })
+	}
+	authority, _, _ := strings.Cut(rest, "/")
+	_, query, _ := strings.Cut(rest, "?")
+	return strings.Contains(authority, "@") || strings.Contains("&"+query, "&user=")
+}
+
+// postgresName is the database as messages and status name it; the URL never holds a password.
+func postgresName(cfg *config.Config) string {
+	return strings.TrimPrefix(cfg.Postgres.URL, "jdbc:") + " schema " + cfg.Postgres.Schema
+}
