@@ -10,6 +10,7 @@ var (
 	ErrUnavailable = errors.New("store is unavailable")
 	ErrReadOnly    = errors.New("store is read-only")
 	ErrNoSpace     = errors.New("no space left in the store")
+	ErrFenced      = errors.New("the session was ended by another daemon, which took this one for dead")
 	ErrLost        = errors.New("the store crashed: what was done since the last sync may be lost")
 )
 

@@ -41,12 +41,13 @@ type OpID [16]byte
 type Version uint64
 
 // Change is what another daemon changed: an inode, and where Name isn't empty the entry of that name in it. With All
-// it says nothing else than that everything may have changed.
+// it says nothing else than that everything may have changed, with Holds that a Hold of the inode came or went.
 type Change struct {
 	Version Version
 	Ino     Ino
 	Name    string
 	All     bool
+	Holds   bool
 }
 
 // Clock is an optional ability of a Store that several daemons use: one clock for all of them.
@@ -61,6 +62,14 @@ type Solo interface {
 	// for its turn. The context of fn ends when the store can no longer promise that. The error is fn's, or the
 	// store's if it could not be asked.
 	Alone(ctx context.Context, name string, fn func(ctx context.Context) error) (ran bool, err error)
+}
+
+// Fencer is an optional ability of a Store that several daemons use: a daemon that was taken for dead does no harm.
+type Fencer interface {
+	// Fence has every Update that begins from now on fail with ErrFenced, unless the session's record exists and isn't
+	// Dead when it commits, or it puts a Session itself. 0 lifts it. Who reads all Sessions in an Update knows that
+	// no Update of those that it makes Dead commits behind its own.
+	Fence(session uint64)
 }
 
 // Lock says how a transaction holds a record until it ends.
@@ -93,6 +102,7 @@ type InodeWant struct {
 	Lock     Lock
 	Contents int  // also so many of its extents and so many of its xattrs, as EntryWant says
 	Orphan   bool // also its Orphan
+	Holds    bool // also its Holds
 }
 
 // EntryWant asks for a directory entry and the inode that it leads to, both with the same Lock.

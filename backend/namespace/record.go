@@ -1,6 +1,7 @@
 package namespace
 
 import (
+	"encoding/binary"
 	"time"
 
 	"github.com/google/uuid"
@@ -84,6 +85,11 @@ type (
 	OrphanKey struct{ Ino Ino }
 	// SessionKey names a Session; all sessions are one group.
 	SessionKey struct{ ID uint64 }
+	// HoldKey names a Hold; an inode's are a group. ID is Hold.ID.
+	HoldKey struct {
+		Ino Ino
+		ID  string
+	}
 	// UsageKey names a Usage; all are one group.
 	UsageKey struct{ Session uint64 }
 )
@@ -98,6 +104,7 @@ func (BlobKey) key()         {}
 func (UnreferencedKey) key() {}
 func (OrphanKey) key()       {}
 func (SessionKey) key()      {}
+func (HoldKey) key()         {}
 func (UsageKey) key()        {}
 
 // Volume is what the store holds: made once, at the first mount.
@@ -165,7 +172,7 @@ type Blob struct {
 	Since  Time // when Refs became 0
 }
 
-// Orphan is an inode without a name that a session may still have open.
+// Orphan is an inode without a name that a session may still have open: the one named, or with 0 any.
 type Orphan struct {
 	Ino     Ino
 	Session uint64
@@ -176,8 +183,43 @@ type Session struct {
 	ID      uint64
 	Host    string
 	PID     int
+	Process string // tells the process from all others, as far as its host can say whether that still runs
 	Started Time
-	Seen    Time
+	Seen    Time // when it was last heard of, by the store's Clock
+	Dead    bool // it was not heard of for too long, and is being cleaned up after
+}
+
+// HoldKind says what a Hold is.
+type HoldKind uint8
+
+// A session holds an inode open that has no name any more, or a lock that a program asked for.
+const (
+	HoldOpen  HoldKind = iota + 1
+	HoldPosix          // a range of bytes, see fcntl(2)
+	HoldFlock          // the whole file, see flock(2)
+)
+
+// Hold is what a session holds of an inode until it lets go, or dies.
+type Hold struct {
+	Ino     Ino
+	Kind    HoldKind
+	Session uint64
+	Owner   uint64 // who in the session, as its kernel says; 0 for HoldOpen
+	Start   uint64 // first byte
+	End     uint64 // last byte
+	Write   bool   // excludes all others, not only who writes
+	PID     uint32 // the process that asked, on the session's host
+}
+
+// ID tells the hold from others of its inode.
+func (r *Hold) ID() string {
+	const size = 1 + 3*8
+	b := make([]byte, 1, size)
+	b[0] = byte(r.Kind)
+	for _, v := range []uint64{r.Session, r.Owner, r.Start} {
+		b = binary.BigEndian.AppendUint64(b, v)
+	}
+	return string(b)
 }
 
 // Usage is what a session added to the volume's size. The volume's own is the sum over all.
@@ -210,6 +252,9 @@ func (r *Orphan) Key() Key { return OrphanKey{r.Ino} }
 
 // Key names the record.
 func (r *Session) Key() Key { return SessionKey{r.ID} }
+
+// Key names the record.
+func (r *Hold) Key() Key { return HoldKey{r.Ino, r.ID()} }
 
 // Key names the record.
 func (r *Usage) Key() Key { return UsageKey{r.Session} }

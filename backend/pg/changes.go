@@ -18,6 +18,9 @@ const (
 	pruneEvery  = time.Minute
 )
 
+// holdsName stands for an inode's holds where a change has a name: no entry is called that.
+const holdsName = "/"
+
 const (
 	insertChange = "INSERT INTO changes (op, origin, everything, inodes, parents, names) VALUES ($1, $2, $3, $4, $5, $6)"
 	// The same, if some locks are free; it divides by zero otherwise, because a COMMIT is on its way.
@@ -37,6 +40,7 @@ func (u *update) changesOf(t *tx, lacks lockSet) statement {
 			inodes = append(inodes, int64(ino))
 		}
 	}
+	held := map[int64]bool{}
 	t.over.m.Scan(func(_ string, e *entry) bool {
 		if !e.written() {
 			return true
@@ -50,6 +54,11 @@ func (u *update) changesOf(t *tx, lacks lockSet) statement {
 			add(k.Ino)
 		case namespace.DentryKey:
 			parents, names = append(parents, int64(k.Parent)), append(names, []byte(k.Name))
+		case namespace.HoldKey:
+			if !held[int64(k.Ino)] {
+				held[int64(k.Ino)] = true
+				parents, names = append(parents, int64(k.Ino)), append(names, []byte(holdsName))
+			}
 		}
 		return true
 	})

@@ -202,7 +202,11 @@ func (w *watcher) changes(everything bool, inodes, parents []int64, names [][]by
 	}
 	var list []namespace.Change
 	for i := range parents {
-		list = append(list, namespace.Change{Version: version, Ino: namespace.Ino(parents[i]), Name: string(names[i])})
+		c := namespace.Change{Version: version, Ino: namespace.Ino(parents[i]), Name: string(names[i])}
+		if c.Name == holdsName {
+			c.Name, c.Holds = "", true
+		}
+		list = append(list, c)
 	}
 	for _, ino := range inodes {
 		list = append(list, namespace.Change{Version: version, Ino: namespace.Ino(ino)})

@@ -26,15 +26,17 @@ type names struct {
 	syncer   syncer
 	crashes  crashes
 	notify   notifier
+	fence    atomic.Uint64 // the session without which no Update commits; 0 for none
 
 	stop context.CancelFunc
 	bg   sync.WaitGroup
 }
 
 var (
-	_ namespace.Store = (*names)(nil)
-	_ namespace.Clock = (*names)(nil)
-	_ namespace.Solo  = (*names)(nil)
+	_ namespace.Store  = (*names)(nil)
+	_ namespace.Clock  = (*names)(nil)
+	_ namespace.Solo   = (*names)(nil)
+	_ namespace.Fencer = (*names)(nil)
 )
 
 // namesStats counts since the start of the process.

@@ -12,7 +12,7 @@ import (
 // emptyNames empties the tables, which is faster than a new database.
 func emptyNames(t *testing.T, db *DB) {
 	t.Helper()
-	_, err := db.pool.Exec(ctx, "TRUNCATE volume, inodes, dentries, extents, xattrs, blob_refs, orphans, sessions, usage, changes")
+	_, err := db.pool.Exec(ctx, "TRUNCATE volume, inodes, dentries, extents, xattrs, blob_refs, orphans, sessions, holds, usage, changes")
 	check(t, err)
 }
 

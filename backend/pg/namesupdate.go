@@ -28,6 +28,8 @@ type update struct {
 	fn   func(tx namespace.Tx) error
 	set  lockSet // to be taken at first
 	fail error   // of fn: the transaction was rolled back and is not run again
+	// fence is the session that must be alive, or 0.
+	fence uint64
 }
 
 // errConflict is the end of a run that has to start again.
@@ -47,7 +49,7 @@ func (s *names) Update(ctx context.Context, op namespace.OpID, want namespace.Wa
 	if op == (namespace.OpID{}) {
 		op = namespace.OpID(uuid.New())
 	}
-	u := &update{s: s, op: op, want: want, fn: fn, set: s.locks.wanted(want)}
+	u := &update{s: s, op: op, want: want, fn: fn, set: s.locks.wanted(want), fence: s.fence.Load()}
 	u.set.add(lock{s.locks.op(op), true})
 	u.limit()
 	err := s.retry(ctx, u.run)
@@ -186,10 +188,28 @@ func (u *update) commit(ctx context.Context, t *tx) error {
 		return errConflict
 	case errors.As(err, &pe) && !t.conn.conn.Conn().IsClosed():
 		return err
-	case errors.Is(err, namespace.ErrNotFound):
+	case errors.Is(err, namespace.ErrNotFound), errors.Is(err, namespace.ErrFenced):
 		return err
 	}
 	return fmt.Errorf("%w: %w", errInDoubt, err)
+}
+
+// checkFence divides by zero if the session is dead. The store's lock, which the transaction holds by now, is in the way
+// of who would make it so.
+const checkFence = "SELECT 1 / count(*) FROM sessions WHERE id = $1 AND NOT dead"
+
+var errFenced = fmt.Errorf("commit: %w", namespace.ErrFenced)
+
+// Fence implements namespace.Fencer.
+func (s *names) Fence(session uint64) { s.fence.Store(session) }
+
+// putsSession reports whether the transaction writes a session's record.
+func (t *tx) putsSession() (puts bool) {
+	t.over.m.Ascend(string(rune(kindSession)), func(k string, e *entry) bool {
+		puts = puts || k[0] == kindSession && e.state == stored
+		return k[0] == kindSession && !puts
+	})
+	return puts
 }
 
 var errLockBusy = errors.New("a lock is not free")
@@ -209,6 +229,9 @@ func (u *update) writes(t *tx) ([]statement, error) {
 		t.held.addAll(lacks)
 		list = append(list, statement{sql: beginUpdate}, t.lockStatement(t.held))
 		lacks = nil
+	}
+	if u.fence != 0 && !t.putsSession() {
+		list = append(list, statement{sql: checkFence, args: []any{int64(u.fence)}, zero: errFenced})
 	}
 	list = append(list, u.changesOf(t, lacks))
 	list = append(list, t.flush(u.s.shard(t.conn))...)

@@ -18,7 +18,8 @@ const (
 	xattrColumns   = "ino, name, value"
 	blobColumns    = "key, size, refs, pinned, since, since_ns"
 	orphanColumns  = "ino, session"
-	sessionColumns = "id, host, pid, started, started_ns, seen, seen_ns"
+	sessionColumns = "id, host, pid, started, started_ns, seen, seen_ns, process, dead"
+	holdColumns    = "ino, kind, session, owner, start_off, end_off, exclusive, pid"
 	usageColumns   = "session, sum(bytes)::BIGINT, sum(inodes)::BIGINT"
 )
 
@@ -144,6 +145,14 @@ func (r *row) orphan() *namespace.Orphan {
 func (r *row) session() *namespace.Session {
 	return &namespace.Session{
 		ID: r.uint64(), Host: r.string(), PID: int(r.int64()), Started: r.time(), Seen: r.time(),
+		Process: r.string(), Dead: r.bool(),
+	}
+}
+
+func (r *row) hold() *namespace.Hold {
+	return &namespace.Hold{
+		Ino: r.ino(), Kind: namespace.HoldKind(r.int64()), Session: r.uint64(), Owner: r.uint64(), Start: r.uint64(),
+		End: r.uint64(), Write: r.bool(), PID: r.uint32(),
 	}
 }
 
@@ -178,6 +187,9 @@ func clone(rec namespace.Record) namespace.Record {
 		c := *r
 		return &c
 	case *namespace.Session:
+		c := *r
+		return &c
+	case *namespace.Hold:
 		c := *r
 		return &c
 	case *namespace.Usage:

@@ -22,6 +22,7 @@ func takeXattr(r *row) namespace.Record   { return r.xattr() }
 func takeBlob(r *row) namespace.Record    { return r.blob() }
 func takeOrphan(r *row) namespace.Record  { return r.orphan() }
 func takeSession(r *row) namespace.Record { return r.session() }
+func takeHold(r *row) namespace.Record    { return r.hold() }
 func takeUsage(r *row) namespace.Record   { return r.usage() }
 
 // selectOne reads the record of a key.
@@ -57,6 +58,10 @@ func selectOne(key namespace.Key) (query, error) {
 		return query{"SELECT " + orphanColumns + " FROM orphans WHERE ino = $1", []any{int64(k.Ino)}, takeOrphan}, nil
 	case namespace.SessionKey:
 		return query{"SELECT " + sessionColumns + " FROM sessions WHERE id = $1", []any{int64(k.ID)}, takeSession}, nil
+	case namespace.HoldKey:
+		return query{
+			"SELECT " + holdColumns + " FROM holds WHERE ino = $1 AND id = $2", []any{int64(k.Ino), []byte(k.ID)}, takeHold,
+		}, nil
 	case namespace.UsageKey:
 		return query{
 			"SELECT " + usageColumns + " FROM usage WHERE session = $1 GROUP BY session",
@@ -96,6 +101,11 @@ func selectPage(from namespace.Key, limit int) (query, error) {
 		return query{
 			"SELECT " + xattrColumns + " FROM xattrs WHERE ino = $1 AND name >= $2 ORDER BY name LIMIT $3",
 			[]any{int64(k.Ino), []byte(k.Name), n}, takeXattr,
+		}, nil
+	case namespace.HoldKey:
+		return query{
+			"SELECT " + holdColumns + " FROM holds WHERE ino = $1 AND id >= $2 ORDER BY id LIMIT $3",
+			[]any{int64(k.Ino), []byte(k.ID), n}, takeHold,
 		}, nil
 	}
 	return selectSmallPage(from, n)
@@ -169,6 +179,15 @@ func selectWholePage(from namespace.Key, behind namespace.Record, limit int) (qu
 		return query{
 			"SELECT " + xattrColumns + " FROM xattrs WHERE (ino, name) > ($1, $2) ORDER BY ino, name LIMIT $3",
 			[]any{int64(x.Ino), []byte(x.Name), n}, takeXattr,
+		}, nil
+	case namespace.HoldKey:
+		h := namespace.HoldKey{}
+		if behind != nil {
+			h = behind.Key().(namespace.HoldKey)
+		}
+		return query{
+			"SELECT " + holdColumns + " FROM holds WHERE (ino, id) > ($1, $2) ORDER BY ino, id LIMIT $3",
+			[]any{int64(h.Ino), []byte(h.ID), n}, takeHold,
 		}, nil
 	}
 	return query{}, fmt.Errorf("%T has no groups", from)

@@ -21,6 +21,7 @@ const (
 	kindUnreferenced = 'U'
 	kindOrphan       = 'O'
 	kindSession      = 'S'
+	kindHold         = 'H'
 	kindUsage        = 'G'
 )
 
@@ -52,6 +53,8 @@ func encodeKey(key namespace.Key) (_ string, group int) {
 		return string(u64(append(b, kindOrphan), uint64(k.Ino))), 1
 	case namespace.SessionKey:
 		return string(u64(append(b, kindSession), k.ID)), 1
+	case namespace.HoldKey:
+		return string(append(u64(append(b, kindHold), uint64(k.Ino)), k.ID...)), grouped
 	case namespace.UsageKey:
 		return string(u64(append(b, kindUsage), k.Session)), 1
 	}
@@ -77,6 +80,8 @@ func wholeKind(key namespace.Key) bool {
 	case namespace.ExtentKey:
 		return k.Ino == 0
 	case namespace.XattrKey:
+		return k.Ino == 0
+	case namespace.HoldKey:
 		return k.Ino == 0
 	}
 	return false
@@ -142,6 +147,8 @@ func keyAt(from namespace.Key, pos string) namespace.Key {
 		return namespace.ExtentKey{Ino: k.Ino, End: number()}
 	case namespace.XattrKey:
 		return namespace.XattrKey{Ino: k.Ino, Name: rest}
+	case namespace.HoldKey:
+		return namespace.HoldKey{Ino: k.Ino, ID: rest}
 	case namespace.BlobKey:
 		return namespace.BlobKey{Blob: blob.Key(rest)}
 	case namespace.UnreferencedKey:

@@ -12,7 +12,7 @@ import (
 // lock is a number of 64 bits: an inode's, or a hash. Two things with one number wait for each other without need.
 //
 //	the store            shared by every Update; exclusive for one that reads whole kinds, which then runs alone
-//	an inode             its record, its extents, its orphan; exclusive also what is grouped under it
+//	an inode             its record, its extents, its orphan, its holds; exclusive also what is grouped under it
 //	a name in a directory, an xattr, a blob, a session, the volume
 //
 // Who writes an entry or xattr also holds the inode that it is grouped under, shared. So a shared inode can't be
@@ -116,6 +116,10 @@ func (l locks) read(key namespace.Key) lock {
 		return lock{l.inode(k.Ino), false}
 	case namespace.BlobKey:
 		return lock{l.hash(kindBlob, 0, string(k.Blob)), false}
+	case namespace.HoldKey:
+		return lock{l.inode(k.Ino), false}
+	case namespace.SessionKey:
+		return lock{l.hash(kindSession, k.ID, ""), false}
 	case namespace.VolumeKey:
 		return lock{l.hash(kindVolume, 0, ""), false}
 	}
@@ -131,6 +135,8 @@ func (l locks) scan(from namespace.Key) lock {
 		case namespace.CookieKey:
 			return lock{l.inode(k.Parent), true}
 		case namespace.ExtentKey:
+			return lock{l.inode(k.Ino), false}
+		case namespace.HoldKey:
 			return lock{l.inode(k.Ino), false}
 		case namespace.XattrKey:
 			return lock{l.inode(k.Ino), true}
@@ -153,6 +159,8 @@ func (l locks) write(key namespace.Key, set lockSet) {
 		set.add(lock{l.inode(k.Ino), false})
 		set.add(lock{l.xattr(k), true})
 	case namespace.OrphanKey:
+		set.add(lock{l.inode(k.Ino), true})
+	case namespace.HoldKey:
 		set.add(lock{l.inode(k.Ino), true})
 	case namespace.BlobKey:
 		set.add(lock{l.hash(kindBlob, 0, string(k.Blob)), true})

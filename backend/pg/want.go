@@ -7,6 +7,9 @@ import (
 // wantExtents is how many extents of a range are fetched at first; they may have their bytes with them.
 const wantExtents = 256
 
+// wantHolds is how many holds of an inode are fetched at first.
+const wantHolds = 64
+
 const (
 	wantedInodes = "SELECT " + inodeColumns + " FROM inodes WHERE ino = ANY($1)"
 	// The statement that a lookup is: an entry with its inode, which may be missing.
@@ -24,6 +27,7 @@ const (
 	entryXattrs = "SELECT " + joinedXattr + " FROM dentries d JOIN xattrs x ON x.ino = d.ino " +
 		"WHERE d.parent = $1 AND d.name = $2 ORDER BY x.name LIMIT $3"
 	inodeExtents = "SELECT " + bareExtent + " FROM extents e WHERE e.ino = $1 ORDER BY e.end_off LIMIT $2"
+	inodeHolds   = "SELECT " + holdColumns + " FROM holds WHERE ino = $1 ORDER BY id LIMIT $2"
 	inodeXattrs  = "SELECT " + joinedXattr + " FROM xattrs x WHERE x.ino = $1 ORDER BY x.name LIMIT $2"
 	// The extents that touch a range, one that ends where it begins, and one behind it, by which a scan sees its end.
 	wantedExtents = "(SELECT " + extentColumns + " FROM extents WHERE ino = $1 AND end_off BETWEEN $2 AND $3 " +
@@ -97,6 +101,10 @@ func (t *tx) wantInodes(wants []namespace.InodeWant) []statement {
 	for _, w := range wants {
 		if w.Orphan {
 			list = append(list, t.wantRecord(namespace.OrphanKey{Ino: w.Ino}))
+		}
+		if w.Holds {
+			list = append(list, t.wantGroup(inodeHolds, takeHold, func() namespace.Key { return namespace.HoldKey{Ino: w.Ino} },
+				wantHolds, int64(w.Ino), int64(wantHolds)))
 		}
 		if w.Contents > 0 {
 			list = append(list, t.wantGroup(inodeExtents, takeExtent, func() namespace.Key { return namespace.ExtentKey{Ino: w.Ino} },

@@ -36,7 +36,14 @@ func appendRecord(b []byte, rec namespace.Record) []byte {
 		b = appendString(b, r.Host)
 		b = binary.AppendVarint(b, int64(r.PID))
 		b = appendTime(b, r.Started)
-		return appendTime(b, r.Seen)
+		b = appendTime(b, r.Seen)
+		return appendString(append(b, flag(r.Dead)), r.Process)
+	case *namespace.Hold:
+		b = append(b, byte(r.Kind), flag(r.Write))
+		for _, v := range []uint64{r.Session, r.Owner, r.Start, r.End, uint64(r.PID)} {
+			b = binary.AppendUvarint(b, v)
+		}
+		return b
 	case *namespace.Usage:
 		b = binary.AppendVarint(b, r.Bytes)
 		return binary.AppendVarint(b, r.Inodes)

@@ -21,6 +21,7 @@ const (
 	kindUnreferenced = 'U' // index: since, blob
 	kindOrphan       = 'O'
 	kindSession      = 'S'
+	kindHold         = 'H'
 	kindUsage        = 'G'
 )
 
@@ -59,6 +60,8 @@ func appendKey(b []byte, key namespace.Key) (_ []byte, group int) {
 		return u64(append(b, kindOrphan), uint64(k.Ino)), 1
 	case namespace.SessionKey:
 		return u64(append(b, kindSession), k.ID), 1
+	case namespace.HoldKey:
+		return append(u64(append(b, kindHold), uint64(k.Ino)), k.ID...), groupLen(k.Ino)
 	case namespace.UsageKey:
 		return u64(append(b, kindUsage), k.Session), 1
 	}
@@ -84,7 +87,7 @@ func bounds(key namespace.Key) (lo, hi []byte) {
 
 func grouped(kind byte) bool {
 	switch kind {
-	case kindDentry, kindCookie, kindExtent, kindXattr:
+	case kindDentry, kindCookie, kindExtent, kindXattr, kindHold:
 		return true
 	}
 	return false

@@ -35,6 +35,8 @@ func decodeKind(key, value []byte) (namespace.Record, error) {
 		return decodeBlob(key, value)
 	case kindVolume:
 		return decodeVolume(value)
+	case kindHold:
+		return decodeHold(key, value)
 	case kindOrphan, kindSession, kindUsage:
 		return decodeSmall(key, value)
 	}
@@ -133,13 +135,7 @@ func decodeBlob(key, value []byte) (namespace.Record, error) {
 	}
 	d := newDecoder(value)
 	r := &namespace.Blob{Blob: blob.Key(name), Size: d.uint(), Refs: d.int()}
-	switch d.byte() {
-	case 0:
-	case 1:
-		r.Pinned = true
-	default:
-		d.fail()
-	}
+	r.Pinned = d.bool()
 	r.Since = d.time()
 	return r, d.end()
 }
@@ -155,9 +151,25 @@ func decodeSmall(key, value []byte) (namespace.Record, error) {
 	case kindOrphan:
 		rec = &namespace.Orphan{Ino: namespace.Ino(id), Session: d.uint()}
 	case kindSession:
-		rec = &namespace.Session{ID: id, Host: d.string(), PID: int(d.int()), Started: d.time(), Seen: d.time()}
+		s := &namespace.Session{ID: id, Host: d.string(), PID: int(d.int()), Started: d.time(), Seen: d.time()}
+		if d.err == nil && len(d.b) > 0 { // earlier versions wrote no more
+			s.Dead = d.bool()
+			s.Process = d.string()
+		}
+		rec = s
 	default:
 		rec = &namespace.Usage{Session: id, Bytes: d.int(), Inodes: d.int()}
 	}
 	return rec, d.end()
+}
+
+func decodeHold(key, value []byte) (namespace.Record, error) {
+	ino, _, _, err := splitKey(key, 1)
+	if err != nil {
+		return nil, err
+	}
+	d := newDecoder(value)
+	r := &namespace.Hold{Ino: namespace.Ino(ino), Kind: namespace.HoldKind(d.byte()), Write: d.bool()}
+	r.Session, r.Owner, r.Start, r.End, r.PID = d.uint(), d.uint(), d.uint(), d.uint(), d.uint32()
+	return r, d.end()
 }

@@ -30,6 +30,7 @@ func Run(t *testing.T, open func(t *testing.T) namespace.Store) {
 		{"Cookies", testCookies},
 		{"CookieChanges", testCookieChanges},
 		{"Unreferenced", testUnreferenced},
+		{"Holds", testHolds},
 		{"ReadYourWrites", testReadYourWrites},
 		{"ScanYourWrites", testScanYourWrites},
 		{"DeleteDuringScan", testDeleteDuringScan},

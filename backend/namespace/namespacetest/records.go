@@ -31,6 +31,9 @@ func samples() []namespace.Record {
 		&namespace.Blob{Blob: blob.NewKey(1, 2), Size: 9000, Refs: 1, Pinned: true, Since: at(5)},
 		&namespace.Orphan{Ino: 19, Session: 77},
 		&namespace.Session{ID: 77, Host: "host.example", PID: 4242, Started: at(6), Seen: at(7)},
+		&namespace.Session{ID: 78, Host: "other", Process: "boot:1:2\x00", Started: at(6), Seen: at(7), Dead: true},
+		&namespace.Hold{Ino: 17, Kind: namespace.HoldPosix, Session: 77, Owner: 5, Start: 10, End: 19, Write: true, PID: 4243},
+		&namespace.Hold{Ino: 17, Kind: namespace.HoldOpen, Session: 77},
 		&namespace.Usage{Session: 77, Bytes: -5, Inodes: 9},
 	}
 }
@@ -58,6 +61,10 @@ func extremes() []namespace.Record {
 		&namespace.Blob{Blob: blob.NewKey(0, 0)},
 		&namespace.Orphan{Ino: 1 << 62},
 		&namespace.Session{ID: 1 << 62, PID: math.MaxInt32},
+		&namespace.Hold{
+			Ino: 1 << 62, Kind: namespace.HoldFlock, Session: math.MaxUint64, Owner: math.MaxUint64, Start: math.MaxInt64,
+			End: math.MaxInt64, PID: math.MaxUint32,
+		},
 		&namespace.Usage{Session: 1 << 62, Bytes: math.MinInt64 / 2, Inodes: math.MaxInt64 / 2},
 	}
 }

@@ -30,6 +30,7 @@ func RunShared(t *testing.T, open func(t *testing.T) (a, b namespace.Store)) {
 		{"SharedCreateRace", testSharedCreateRace},
 		{"Clock", testClock},
 		{"Solo", testSolo},
+		{"Fence", testFence},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -116,6 +117,8 @@ func testWatch(t *testing.T, a, b namespace.Store) {
 	told("an extent", only(22, ""))
 	put(t, a, &namespace.Xattr{Ino: 23, Name: "user.x"})
 	told("an attribute", only(23, ""))
+	put(t, a, &namespace.Hold{Ino: 24, Kind: namespace.HoldFlock, Session: 1})
+	told("a hold", func(c namespace.Change) bool { return c.Ino == 24 && c.Holds && c.Name == "" && !c.All })
 	update(t, a, func(tx namespace.Tx) error {
 		tx.Delete(namespace.DentryKey{Parent: 20, Name: "a\xff"})
 		tx.Delete(namespace.InodeKey{Ino: 21})
