@@ -43,6 +43,7 @@ type node struct {
 	dirty   overlay
 	gen     uint64
 	commits uint64 // ended so far
+	layout  layout
 	stream  *stream
 	touched time.Time
 	errs    errseq
@@ -118,6 +119,7 @@ func (n *node) load(ctx context.Context) error {
 	}
 	var rec *namespace.Inode
 	var caps bool
+	l := layout{known: !n.v.cfg.Shared, commits: n.committed()}
 	caKey := namespace.XattrKey{Ino: n.ino, Name: xattrCaps}
 	want := namespace.Want{Inodes: []namespace.InodeWant{{Ino: n.ino}}, Xattrs: []namespace.XattrKey{caKey}}
 	err := n.v.ns.View(ctx, want, func(tx namespace.Tx) (err error) {
@@ -130,6 +132,9 @@ func (n *node) load(ctx context.Context) error {
 		if isNotFound(err) {
 			err = nil
 		}
+		if err == nil && l.known {
+			err = l.load(tx, n.ino)
+		}
 		return err
 	})
 	if isNotFound(err) {
@@ -140,6 +145,9 @@ func (n *node) load(ctx context.Context) error {
 	}
 	n.mu.Lock()
 	n.loaded = true
+	if n.commits == l.commits {
+		n.layout = l
+	}
 	n.size = max(rec.Size, n.dirty.end()) // writers don't wait for this
 	n.stored = rec.Size
 	n.hasCaps = n.hasCaps || caps // one may have been set since the look

@@ -1,6 +1,8 @@
 package volume
 
 import (
+	"sync"
+
 	"github.com/tidwall/btree"
 )
 
@@ -15,6 +17,32 @@ type piece struct {
 	data   []byte  // length bytes; nil once they are in the stream's upload
 	stream *stream // the upload it was given to, if any
 	at     uint64  // where in that upload's blob
+	lent   bool    // data is a buffer of pieceBufs, and no other piece has a part of it
+}
+
+// pieceBufs lends buffers of maxPiece bytes to large pieces: fresh memory costs more than the copy into it.
+var pieceBufs = sync.Pool{New: func() any { return new([maxPiece]byte) }}
+
+// lendFrom is from where on a piece gets such a buffer: less than half of it is never wasted.
+const lendFrom = maxPiece / 2
+
+// hold copies data into memory of the piece's own.
+func (p *piece) hold(data []byte) {
+	if len(data) < lendFrom || len(data) > maxPiece {
+		p.data = append([]byte(nil), data...)
+		return
+	}
+	buf := pieceBufs.Get().(*[maxPiece]byte)
+	p.data = append(buf[:0], data...)
+	p.lent = true
+}
+
+// forget gives the data's memory back. Nobody may have a slice of it any more.
+func (p *piece) forget() {
+	if p.lent && cap(p.data) == maxPiece {
+		pieceBufs.Put((*[maxPiece]byte)(p.data[:maxPiece]))
+	}
+	p.data, p.lent = nil, false
 }
 
 func (p *piece) end() uint64 { return p.off + p.length }
@@ -117,7 +145,9 @@ func (o *overlay) add(off uint64, data []byte, gen uint64) {
 		o.account(prev, 1)
 		return
 	}
-	o.insert(&piece{off: off, length: uint64(len(data)), gen: gen, data: append([]byte(nil), data...)})
+	p := &piece{off: off, length: uint64(len(data)), gen: gen}
+	p.hold(data)
+	o.insert(p)
 }
 
 // cut takes the bytes from lo up to hi out of the overlay.
@@ -179,6 +209,7 @@ func (o *overlay) drop(gen uint64) {
 	})
 	for _, p := range hit {
 		o.remove(p)
+		p.forget()
 	}
 }
 

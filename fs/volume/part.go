@@ -159,7 +159,7 @@ func (o *overlay) stored(s *stream, from, to uint64) (freed uint64) {
 	})
 	for _, p := range hit {
 		o.account(p, -1)
-		p.data = nil
+		p.forget()
 		o.account(p, 1)
 		freed += p.length
 		o.joinNext(o.joinPrevious(p))

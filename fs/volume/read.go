@@ -55,7 +55,7 @@ func (n *node) readCommitted(ctx context.Context, p []byte, off uint64, gaps []s
 	for _, g := range gaps {
 		var missing error
 		for {
-			list, err := n.v.extents(ctx, n.ino, g.off, g.end)
+			list, err := n.extents(ctx, g.off, g.end, missing != nil)
 			if err != nil {
 				return err
 			}

@@ -293,3 +293,43 @@ func TestTimesDontEndStream(t *testing.T) {
 	}
 	e.wantFile("f", p)
 }
+
+// TestBuffersAreNotShared writes several files at once in large pieces, some of them twice: memory that is used again must
+// not show in another file.
+func TestBuffersAreNotShared(t *testing.T) {
+	e := newEnv(t)
+	const step = 1 << 20
+	var wg sync.WaitGroup
+	for w := range 4 {
+		name := string(rune('a' + w))
+		h := e.create(name)
+		wg.Go(func() {
+			rnd := rand.New(rand.NewPCG(uint64(w), 1))
+			p := pattern(40*step+777*w, byte(w))
+			put := func(off, n int) {
+				end := min(len(p), off+n)
+				if err := h.Write(ctx, uint64(off), [][]byte{p[off:end]}, volume.Written{}); err != nil {
+					t.Error(err)
+				}
+			}
+			for off := 0; off < len(p); off += step {
+				put(off, step)
+				if back := rnd.IntN(off + 1); rnd.IntN(3) == 0 {
+					copy(p[back:], pattern(min(step/2, len(p)-back), byte(off>>20)))
+					put(back, step/2)
+				}
+				if rnd.IntN(9) == 0 {
+					if err := h.Flush(ctx); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			if err := h.Flush(ctx); err != nil {
+				t.Error(err)
+			}
+			h.Release(ctx)
+			e.wantFile(name, p)
+		})
+	}
+	wg.Wait()
+}
