@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -51,9 +52,10 @@ type grower struct {
 	points []Point
 }
 
-// Grow lets one thing grow to most, or as far as is usual if that is 0, by factors of ten and measures what is done with it on the way. It works in a new
-// directory below dir, which it removes. Caches are dropped before each measurement, which takes root.
-func Grow(ctx context.Context, dir, name string, most int64, progress func(x int64)) (points []Point, err error) {
+// Grow lets one thing grow to most, or as far as is usual if that is 0, by factors of ten and measures what is done with
+// it on the way. It works in a new directory below dir, which it removes unless keep is set. Caches are dropped before
+// each measurement, which takes root.
+func Grow(ctx context.Context, dir, name string, most int64, keep bool, progress func(x int64)) (points []Point, err error) {
 	i := slices.IndexFunc(Growths, func(g Growth) bool { return g.Name == name })
 	if i < 0 {
 		return nil, fmt.Errorf("there is no growth %q: see --help", name)
@@ -68,7 +70,11 @@ func Grow(ctx context.Context, dir, name string, most int64, progress func(x int
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(root)) }()
+	defer func() {
+		if !keep {
+			err = errors.Join(err, os.RemoveAll(root))
+		}
+	}()
 	g := &grower{name: name, root: root}
 	for x := Growths[i].first; x <= most; x *= 10 {
 		if progress != nil {
@@ -111,7 +117,20 @@ func (g *grower) probe(ctx context.Context, op string, x int64, run func(i int64
 
 func growFiles(ctx context.Context, g *grower, to int64) error {
 	name := func(i int64) string { return filepath.Join(g.root, fmt.Sprint(i/1000), fmt.Sprint(i)) }
-	return g.growNames(ctx, to, name)
+	if err := g.growNames(ctx, to, name); err != nil {
+		return err
+	}
+	return g.timeEach("walk and stat, for each file", to, func() (seen int64, err error) {
+		err = filepath.WalkDir(g.root, func(_ string, e fs.DirEntry, err error) error {
+			if err != nil || e.IsDir() {
+				return err
+			}
+			seen++
+			_, err = e.Info()
+			return err
+		})
+		return seen, err
+	})
 }
 
 func growEntries(ctx context.Context, g *grower, to int64) error {
@@ -119,17 +138,25 @@ func growEntries(ctx context.Context, g *grower, to int64) error {
 	if err := g.growNames(ctx, to, name); err != nil {
 		return err
 	}
+	return g.timeEach("list, for each entry", to, func() (int64, error) {
+		list, err := os.ReadDir(g.root)
+		return int64(len(list)), err
+	})
+}
+
+// timeEach measures one pass over all that there is, with empty caches, as the time for each: so passes over more or fewer
+// are compared.
+func (g *grower) timeEach(op string, x int64, pass func() (seen int64, err error)) error {
 	if err := dropCaches(); err != nil {
 		return err
 	}
 	at := time.Now()
-	list, err := os.ReadDir(g.root)
-	if err == nil && int64(len(list)) != to {
-		err = fmt.Errorf("%d of %d entries are listed", len(list), to)
+	seen, err := pass()
+	if err == nil && seen != x {
+		err = fmt.Errorf("%s: saw %d of %d", op, seen, x)
 	}
-	// What one entry takes is what lists of all lengths are compared by.
-	each := time.Since(at) / time.Duration(to)
-	g.points = append(g.points, Point{Growth: g.name, Op: "list, for each entry", X: to, P50: each, P99: each})
+	each := time.Since(at) / time.Duration(x)
+	g.points = append(g.points, Point{Growth: g.name, Op: op, X: x, P50: each, P99: each})
 	return err
 }
 

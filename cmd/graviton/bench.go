@@ -44,6 +44,7 @@ func benchCommand() *cli.Command {
 			&cli.StringFlag{Name: "goals", Usage: "show which goals in `FILE` (JSON) were reached", TakesFile: true},
 			&cli.StringFlag{Name: "growth", Usage: "instead, let `WHAT` grow by factors of ten in DIR: files, entries, extents or size"},
 			&cli.Int64Flag{Name: "most", Usage: "how far --growth goes", DefaultText: "a million files or entries, 100,000 extents, 100 GiB"},
+			&cli.BoolFlag{Name: "keep", Usage: "--growth leaves behind what it made"},
 			&cli.BoolFlag{Name: "store", Usage: "instead, measure the configured blob store without a mount"},
 			&cli.StringFlag{Name: "json", Usage: "write all figures to `FILE`; - is stdout", TakesFile: true},
 			&cli.StringFlag{Name: "plot", Usage: "draw the ratios to `FILE`, .svg or .png", TakesFile: true},

@@ -65,7 +65,7 @@ func benchGrowth(c *cli.Context) error {
 	ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	bar := benchBar()
-	points, err := bench.Grow(ctx, dir, c.String("growth"), c.Int64("most"), func(x int64) {
+	points, err := bench.Grow(ctx, dir, c.String("growth"), c.Int64("most"), c.Bool("keep"), func(x int64) {
 		bar.Describe(fmt.Sprintf("%s %d", c.String("growth"), x))
 		_ = bar.Add(1) // it is only shown
 	})
