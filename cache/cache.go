@@ -57,8 +57,9 @@ type Store struct {
 const aheadFetches = 4
 
 var (
-	_ blob.Store      = (*Store)(nil)
-	_ blob.ReaderInto = (*Store)(nil)
+	_ blob.Store        = (*Store)(nil)
+	_ blob.ReaderInto   = (*Store)(nil)
+	_ blob.BatchDeleter = (*Store)(nil)
 )
 
 // New puts a cache in front of a store.
@@ -120,6 +121,30 @@ func (s *Store) Delete(ctx context.Context, key blob.Key) error {
 		return err
 	}
 	if s.gone.add(key) {
+		s.purge()
+	}
+	return nil
+}
+
+// DeleteBatch forwards to a store that deletes many at once; another is asked for one after the other.
+func (s *Store) DeleteBatch(ctx context.Context, keys []blob.Key) error {
+	b, ok := s.inner.(blob.BatchDeleter)
+	if !ok {
+		for _, key := range keys {
+			if err := s.Delete(ctx, key); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := b.DeleteBatch(ctx, keys); err != nil {
+		return err
+	}
+	full := false
+	for _, key := range keys {
+		full = s.gone.add(key) || full
+	}
+	if full {
 		s.purge()
 	}
 	return nil

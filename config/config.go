@@ -35,7 +35,7 @@ type Config struct {
 	origins map[string]string // by full path, for messages; a default has none
 }
 
-// The values of Config.Backend, Postgres.BlobStorage ("pg" or "s3") and Tiered.Namespace and Warm.
+// The values of Config.Backend, Postgres.BlobStorage, S3.SingleWriter and Tiered.Namespace and Warm.
 const (
 	BackendRocksDB  = "rocksdb"
 	BackendPostgres = "postgres"
@@ -44,6 +44,9 @@ const (
 
 	BlobStoragePG = "pg"
 	BlobStorageS3 = "s3"
+
+	SingleWriterLease = "lease"
+	SingleWriterTrust = "trust"
 )
 
 // Cache bounds the daemon's memory.
@@ -111,6 +114,11 @@ type S3 struct {
 	Multipart       Multipart
 	KeyPrefix       string
 	StorageClass    string
+	Concurrency     int // requests that carry data, at a time
+
+	NamespaceBackup  time.Duration // between two dumps of the names into the bucket
+	NamespaceBackups int           // dumps that are kept
+	SingleWriter     string        // SingleWriterLease or SingleWriterTrust
 }
 
 // Multipart says how large objects are uploaded to S3.

@@ -84,6 +84,20 @@ type Status struct {
 	CacheHits uint64       `json:"cacheHits"`
 	CacheMiss uint64       `json:"cacheMisses"`
 	Memory    uint64       `json:"residentBytes"`
+
+	Bucket *BucketStatus `json:"bucket,omitempty"` // where the data is in one
+}
+
+// BucketStatus is a bucket that holds a volume's data.
+type BucketStatus struct {
+	Name        string           `json:"name"`
+	Lease       string           `json:"lease,omitempty"` // empty on a read-only mount
+	Requests    map[string]int64 `json:"requests"`        // since the mount, by operation
+	Sent        int64            `json:"sentBytes"`
+	Received    int64            `json:"receivedBytes"`
+	Monthly     float64          `json:"monthlyUSD"` // estimate
+	NamesCopied time.Time        `json:"namesCopied"`
+	CopyError   string           `json:"namesCopyError,omitempty"`
 }
 
 // Holder is a process that keeps a mount from being unmounted.

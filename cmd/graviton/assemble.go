@@ -25,17 +25,32 @@ type stores struct {
 	// shared says that other daemons may use the stores too.
 	shared bool
 	close  func() error
+
+	// The rest is nil or empty where there is nothing to do or say.
+	tune     func(*volume.Config)                              // sets what the stores want of the volume
+	opened   func(ctx context.Context, v *volume.Volume) error // begins what works beside the open volume; close ends it
+	describe func(*control.Status)
+	notice   string // for the user, when the volume is mounted
+}
+
+// access says how stores are opened, where that matters to others.
+type access struct {
+	readOnly bool
+	takeOver bool   // from another host that has the volume
+	dir      string // the mount point, for those who are refused meanwhile
 }
 
 // openStores puts the stores of the configured backend together.
-func openStores(ctx context.Context, cfg *config.Config, log *slog.Logger) (*stores, error) {
+func openStores(ctx context.Context, cfg *config.Config, how access, log *slog.Logger) (*stores, error) {
 	switch cfg.Backend {
 	case config.BackendRocksDB:
 		return openRocksStores(cfg, log)
 	case config.BackendPostgres:
 		return openPostgresStores(ctx, cfg, log)
+	case config.BackendS3:
+		return openS3Stores(ctx, cfg, how, log)
 	}
-	return nil, usagef("backend = %q is not built into this version yet: use backend = \"rocksdb\" or \"postgres\"",
+	return nil, usagef("backend = %q is not built into this version yet: use \"rocksdb\", \"postgres\" or \"s3\"",
 		cfg.Backend)
 }
 
@@ -106,13 +121,16 @@ func storeName(cfg *config.Config) string {
 	if cfg.Backend == config.BackendPostgres {
 		return postgresName(cfg)
 	}
-	return cfg.Rocksdb.Path
+	return localStore(cfg)
 }
 
 // localStore is the directory that holds the store on this host, or "" if it is elsewhere.
 func localStore(cfg *config.Config) string {
 	if cfg.Backend == config.BackendPostgres {
 		return ""
+	}
+	if cfg.Backend == config.BackendS3 {
+		return bucketDir(cfg)
 	}
 	return cfg.Rocksdb.Path
 }
@@ -126,7 +144,17 @@ func openVolume(ctx context.Context, cfg *config.Config, s *stores, o volume.Con
 	o.InlineMax = int(cfg.InlineMax)
 	o.Dirty = int64(cfg.Cache.Dirty)
 	o.GCGrace = cfg.GC.Grace
-	return volume.Open(ctx, s.names, s.blobs, o)
+	if s.tune != nil {
+		s.tune(&o)
+	}
+	v, err := volume.Open(ctx, s.names, s.blobs, o)
+	if err != nil || s.opened == nil {
+		return v, err
+	}
+	if err := s.opened(ctx, v); err != nil {
+		return nil, errors.Join(err, v.Close(context.WithoutCancel(ctx)))
+	}
+	return v, nil
 }
 
 // quietLog is the log of a command.
@@ -141,7 +169,7 @@ func openLocal(ctx context.Context, cfg *config.Config) (control.Admin, func() e
 			"--set graviton.state-dir=DIR or -c FILE", storeName(cfg))
 	}
 	log := quietLog()
-	s, err := openStores(ctx, cfg, log)
+	s, err := openStores(ctx, cfg, access{dir: "no directory: a command"}, log)
 	if err != nil {
 		return nil, nil, err
 	}

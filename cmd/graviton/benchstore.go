@@ -33,7 +33,7 @@ func benchStore(c *cli.Context) error {
 	}
 	ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	s, err := openStores(ctx, cfg, quietLog())
+	s, err := openStores(ctx, cfg, access{dir: "no directory: bench --store"}, quietLog())
 	if err != nil {
 		return err
 	}

@@ -95,7 +95,7 @@ func (d *daemon) start(ctx context.Context) (ctl *control.Server, err error) {
 		err = errors.Join(err, d.closeAll(context.WithoutCancel(ctx)))
 		d.record.Withdraw()
 	}()
-	if d.stores, err = openStores(ctx, cfg, d.log); err != nil {
+	if d.stores, err = openStores(ctx, cfg, access{d.m.opts.readOnly, d.m.takeOver, d.m.dir}, d.log); err != nil {
 		return nil, err
 	}
 	d.volume, err = openVolume(ctx, cfg, d.stores, volume.Config{
@@ -129,10 +129,17 @@ func (d *daemon) start(ctx context.Context) (ctl *control.Server, err error) {
 
 func (d *daemon) banner() string {
 	what := "The data is in " + storeName(d.m.cfg) + "."
+	if s := d.m.cfg.S3; d.m.cfg.Backend == config.BackendS3 {
+		what = "The data is in s3://" + s.Bucket + "/" + s.KeyPrefix + ", the names in " + storeName(d.m.cfg) + "."
+	}
 	if d.m.ephemeral {
 		what = "The data is in " + storeName(d.m.cfg) + " and goes with the unmount."
 	}
-	return fmt.Sprintf("Mounted on %s. %s\nUnmount with: %s unmount %s\n", d.m.dir, what, os.Args[0], d.m.dir)
+	notice := ""
+	if d.stores != nil {
+		notice = d.stores.notice
+	}
+	return notice + fmt.Sprintf("Mounted on %s. %s\nUnmount with: %s unmount %s\n", d.m.dir, what, os.Args[0], d.m.dir)
 }
 
 // run waits for the end of the mount and closes everything. A signal asks for it; while a program uses the mount, that
@@ -228,5 +235,9 @@ func (d *daemon) Status(ctx context.Context) (control.Status, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	return s, control.Local{Volume: d.volume}.Describe(ctx, &s)
+	err := control.Local{Volume: d.volume}.Describe(ctx, &s)
+	if d.stores.describe != nil {
+		d.stores.describe(&s)
+	}
+	return s, err
 }

@@ -34,6 +34,7 @@ func mountCommand() *cli.Command {
 			&cli.StringSliceFlag{Name: "options", Aliases: []string{"o"}, Usage: "mount `OPTIONS`"},
 			&cli.BoolFlag{Name: "foreground", Aliases: []string{"f"}, Usage: "stay in the foreground and log to stderr"},
 			&cli.BoolFlag{Name: "ephemeral", Usage: "keep the store in a temporary directory that goes with the unmount"},
+			&cli.BoolFlag{Name: "take-over", Usage: "take the volume from another host that has it; its mount becomes read-only"},
 			&cli.BoolFlag{Name: "pprof", Usage: "serve Go profiles on the control socket"},
 			&cli.BoolFlag{Name: "allow-other", Usage: "same as -o allow_other"},
 			&cli.BoolFlag{Name: "read-only", Aliases: []string{"r"}, Usage: "same as -o ro"},
@@ -49,6 +50,7 @@ type mounting struct {
 	opts      mountOptions
 	ephemeral bool
 	profile   bool
+	takeOver  bool
 }
 
 func mountAction(c *cli.Context) error {
@@ -62,9 +64,12 @@ func mountAction(c *cli.Context) error {
 	}
 	opts.allowOther = opts.allowOther || c.Bool("allow-other")
 	opts.readOnly = opts.readOnly || c.Bool("read-only")
-	m := mounting{opts: opts, ephemeral: c.Bool("ephemeral"), profile: c.Bool("pprof")}
+	m := mounting{opts: opts, ephemeral: c.Bool("ephemeral"), profile: c.Bool("pprof"), takeOver: c.Bool("take-over")}
 	if m.cfg, err = loadConfig(c); err != nil {
 		return err
+	}
+	if m.ephemeral && m.cfg.Backend != config.BackendRocksDB {
+		return usagef("--ephemeral is for backend = \"rocksdb\", and backend = %q is configured", m.cfg.Backend)
 	}
 	if m.dir, err = absolute(dir); err != nil {
 		return err

@@ -100,6 +100,9 @@ func printStatus(out io.Writer, s control.Status) error {
 		humanBytes(int64(s.Activity.DirtyLimit)))
 	fmt.Fprintf(w, "  open inodes\t%d\n", s.Activity.OpenInodes)
 	fmt.Fprintf(w, "  memory\t%s resident; cache %s\n", humanBytes(int64(s.Memory)), hitRate(s.CacheHits, s.CacheMiss))
+	if s.Bucket != nil {
+		printBucket(w, s.Bucket)
+	}
 	fmt.Fprintf(w, "  log\t%s\n", s.Log)
 	if s.Activity.Faults > 0 {
 		fmt.Fprintf(w, "  errors\t%d since the mount; the last:\n", s.Activity.Faults)
@@ -108,6 +111,27 @@ func printStatus(out io.Writer, s control.Status) error {
 		}
 	}
 	return w.Flush()
+}
+
+func printBucket(w io.Writer, b *control.BucketStatus) {
+	var requests int64
+	for _, n := range b.Requests {
+		requests += n
+	}
+	fmt.Fprintf(w, "  bucket\t%s; %s requests, %s sent, %s received, about %.2f US$ a month\n", b.Name, humanize.Comma(requests),
+		humanBytes(b.Sent), humanBytes(b.Received), b.Monthly)
+	if b.Lease == "" {
+		return
+	}
+	fmt.Fprintf(w, "  lease\t%s\n", b.Lease)
+	copied := "not yet"
+	if !b.NamesCopied.IsZero() {
+		copied = b.NamesCopied.Local().Format(time.DateTime)
+	}
+	if b.CopyError != "" {
+		copied += "; the copy after it failed: " + b.CopyError
+	}
+	fmt.Fprintf(w, "  names copied\t%s\n", copied)
 }
 
 func hitRate(hits, misses uint64) string {

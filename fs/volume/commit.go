@@ -140,7 +140,7 @@ func (n *node) storeBatch(ctx context.Context, b *batch) ([]*namespace.Extent, e
 	case b.loose > uint64(n.v.cfg.InlineMax):
 		b.key = n.v.newKey()
 		content := b.gather()
-		if err := n.v.blobs.Put(ctx, b.key, bytes.NewReader(content), int64(len(content)), nil); err != nil {
+		if err := n.v.blobs.Put(ctx, b.key, bytes.NewReader(content), int64(len(content)), n.hints()); err != nil {
 			return nil, err
 		}
 	default:

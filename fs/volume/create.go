@@ -41,8 +41,8 @@ func (v *Volume) checkNew(ctx context.Context, name string, what Node) (first ui
 
 // takeIDs returns the first of n new numbers.
 func (v *Volume) takeIDs(ctx context.Context, n uint64) (uint64, error) {
-	if v.cfg.ReadOnly {
-		return 0, ErrReadOnly
+	if err := v.writable(ctx); err != nil {
+		return 0, err
 	}
 	return v.ids.take(ctx, n)
 }

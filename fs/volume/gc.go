@@ -3,14 +3,18 @@ package volume
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/graviton-fs/graviton/backend/blob"
 	"github.com/graviton-fs/graviton/backend/namespace"
 )
 
-// gcBatch is how many blobs one transaction of gc forgets.
-const gcBatch = 256
+// gcBatch is how many blobs one transaction of gc forgets, settleBatch for how many the names are made safe once.
+const (
+	gcBatch     = 256
+	settleBatch = 1 << 16
+)
 
 // Collected counts what a collection removed.
 type Collected struct {
@@ -26,8 +30,8 @@ type Collected struct {
 // of a store.
 func (v *Volume) Collect(ctx context.Context, grace time.Duration, full bool) (Collected, error) {
 	var sum Collected
-	if v.cfg.ReadOnly {
-		return sum, ErrReadOnly
+	if err := v.writable(ctx); err != nil {
+		return sum, err
 	}
 	v.gcMu.Lock()
 	defer v.gcMu.Unlock()
@@ -36,45 +40,95 @@ func (v *Volume) Collect(ctx context.Context, grace time.Duration, full bool) (C
 			return sum, err
 		}
 	}
-	err := v.collectBlobs(ctx, grace, &sum)
+	err := v.collectBlobs(ctx, grace, full, &sum)
 	return sum, err
 }
 
 // collectBlobs deletes blobs that have been unreferenced for grace: the blob first, then its record, so that a crash in
 // between leaves a record by which the next run finds it.
-func (v *Volume) collectBlobs(ctx context.Context, grace time.Duration, sum *Collected) error {
+func (v *Volume) collectBlobs(ctx context.Context, grace time.Duration, full bool, sum *Collected) error {
 	limit := namespace.At(v.now().Time().Add(-grace))
+	settle := full && v.cfg.Settle != nil
+	most := gcBatch
+	if settle {
+		most = settleBatch
+	} else {
+		limit = v.settled(limit)
+	}
 	for {
-		list, err := v.unreferenced(ctx, limit)
+		list, err := v.unreferenced(ctx, limit, most)
 		if err != nil || len(list) == 0 {
 			return err
 		}
-		for _, b := range list {
-			if err := v.blobs.Delete(ctx, b.Blob); err != nil {
+		if settle {
+			// No blob in the list gains a reference any more, so that names which are copied from now on don't need it.
+			if err := v.cfg.Settle(ctx); err != nil {
 				return err
 			}
-			sum.Blobs++
-			sum.Bytes += int64(b.Size)
 		}
-		err = v.update(ctx, namespace.Want{Reclaims: true}, func(tx namespace.Tx) error {
-			for _, b := range list {
-				tx.Delete(b.Key())
+		for some := range slices.Chunk(list, gcBatch) {
+			if err := v.forget(ctx, some, sum); err != nil {
+				return err
 			}
-			return nil
-		})
-		if err != nil {
-			return err
 		}
 	}
 }
 
+// forget deletes blobs, and then their records.
+func (v *Volume) forget(ctx context.Context, list []*namespace.Blob, sum *Collected) error {
+	if err := v.deleteBlobs(ctx, list); err != nil {
+		return err
+	}
+	for _, b := range list {
+		sum.Blobs++
+		sum.Bytes += int64(b.Size)
+	}
+	return v.update(ctx, namespace.Want{Reclaims: true}, func(tx namespace.Tx) error {
+		for _, b := range list {
+			tx.Delete(b.Key())
+		}
+		return nil
+	})
+}
+
+// settled moves a time back to where the names are safe.
+func (v *Volume) settled(limit namespace.Time) namespace.Time {
+	if v.cfg.Settled == nil {
+		return limit
+	}
+	if at := v.cfg.Settled(); at.Before(limit) {
+		return at
+	}
+	return limit
+}
+
+// deleteBlobs deletes blobs, many at a time where the store can.
+func (v *Volume) deleteBlobs(ctx context.Context, list []*namespace.Blob) error {
+	if err := v.writable(ctx); err != nil {
+		return err
+	}
+	if b, ok := v.blobs.(blob.BatchDeleter); ok {
+		keys := make([]blob.Key, len(list))
+		for i, r := range list {
+			keys[i] = r.Blob
+		}
+		return b.DeleteBatch(ctx, keys)
+	}
+	for _, r := range list {
+		if err := v.blobs.Delete(ctx, r.Blob); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // unreferenced returns some blobs that lost their last reference before a time. None can gain one again: references
 // come only from extents that have one.
-func (v *Volume) unreferenced(ctx context.Context, before namespace.Time) ([]*namespace.Blob, error) {
+func (v *Volume) unreferenced(ctx context.Context, before namespace.Time, most int) ([]*namespace.Blob, error) {
 	var list []*namespace.Blob
 	err := v.ns.View(ctx, namespace.Want{}, func(tx namespace.Tx) error {
 		list = list[:0]
-		for b, err := range namespace.Scan[*namespace.Blob](tx, namespace.UnreferencedKey{}, gcBatch) {
+		for b, err := range namespace.Scan[*namespace.Blob](tx, namespace.UnreferencedKey{}, most) {
 			if err != nil {
 				return err
 			}
@@ -152,6 +206,9 @@ func (v *Volume) dropUnknown(ctx context.Context, prefix []byte, before time.Tim
 			continue
 		}
 		if !isNotFound(err) {
+			return dropped, err
+		}
+		if err := v.writable(ctx); err != nil {
 			return dropped, err
 		}
 		if err := v.blobs.Delete(ctx, info.Key); err != nil {

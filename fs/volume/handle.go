@@ -27,8 +27,10 @@ func (h *Handle) Ino() namespace.Ino { return h.n.ino }
 
 // Open opens a file or directory. An inode that doesn't exist any more is ErrStale.
 func (v *Volume) Open(ctx context.Context, ino namespace.Ino, flags OpenFlags) (*Handle, error) {
-	if flags.Write && v.cfg.ReadOnly {
-		return nil, ErrReadOnly
+	if flags.Write {
+		if err := v.writable(ctx); err != nil {
+			return nil, err
+		}
 	}
 	n := v.nodes.get(v, ino)
 	if err := n.ensureLoaded(ctx); err != nil {

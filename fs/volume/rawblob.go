@@ -52,8 +52,8 @@ func (v *Volume) DescribeBlob(ctx context.Context, info blob.Info) (BlobInfo, er
 // PutBlob stores what r yields under a key that must be new, and pins it: gc keeps it until RemoveBlob. It returns the
 // number of bytes.
 func (v *Volume) PutBlob(ctx context.Context, key blob.Key, r io.Reader) (int64, error) {
-	if v.cfg.ReadOnly {
-		return 0, ErrReadOnly
+	if err := v.writable(ctx); err != nil {
+		return 0, err
 	}
 	if err := key.Validate(); err != nil {
 		return 0, fmt.Errorf("%w: %w", blob.ErrInvalid, err)
@@ -119,8 +119,8 @@ func (v *Volume) copyParts(ctx context.Context, up blob.Upload, r io.Reader) (in
 
 // RemoveBlob deletes a blob that no file uses. A missing one is blob.ErrNotFound.
 func (v *Volume) RemoveBlob(ctx context.Context, key blob.Key) error {
-	if v.cfg.ReadOnly {
-		return ErrReadOnly
+	if err := v.writable(ctx); err != nil {
+		return err
 	}
 	v.gcMu.Lock()
 	defer v.gcMu.Unlock()

@@ -109,7 +109,7 @@ func (o *overlay) run(from, size uint64) bool {
 // says what is wrong.
 func (n *node) startStream(ctx context.Context) *stream {
 	key := n.v.newKey()
-	up, err := n.v.blobs.NewUpload(ctx, key, nil)
+	up, err := n.v.blobs.NewUpload(ctx, key, n.hints())
 	if err != nil {
 		return nil
 	}

@@ -66,6 +66,20 @@ type Config struct {
 	RootMode  uint32                // permission bits of a new volume's root; 0 means 0755
 	RootUID   uint32
 	RootGID   uint32
+
+	// ID of a new volume; random if zero.
+	ID uuid.UUID
+	// Writable, if set, is asked before each change: an error refuses it. It may wait.
+	Writable func(ctx context.Context) error
+	// Settled, if set, says since when the names are safe in another place than the store. Blobs that lost their last
+	// reference after it are kept, whatever GCGrace and full disks say.
+	Settled func() namespace.Time
+	// Settle, if set, makes the names safe there now. Collect with full calls it instead of asking Settled.
+	Settle func(ctx context.Context) error
+	// Adopt has Open make files in lost+found of all blobs that no record names.
+	Adopt bool
+	// Hints stores inode and name with each blob, for a person who has only the blobs.
+	Hints bool
 }
 
 // Volume is a mounted volume. All methods may be called concurrently.
@@ -85,6 +99,7 @@ type Volume struct {
 	births  births
 	full    atomic.Int64  // when the store was full last, in Unix nanoseconds
 	commits atomic.Uint64 // of files' data, ended so far
+	changes atomic.Uint64 // transactions, ended so far
 	part    uint64        // size of an upload's part, as far as it matters for when a stream begins
 	window  uint64        // see streamWindow
 	faults  faultLog
@@ -124,6 +139,11 @@ func Open(ctx context.Context, ns namespace.Store, blobs blob.Store, cfg Config)
 		return nil, err
 	}
 	v.id = vol.ID
+	if cfg.Adopt {
+		if err := v.adopt(ctx); err != nil {
+			return nil, fmt.Errorf("open volume: lost+found: %w", err)
+		}
+	}
 	dead, err := v.startSession(ctx)
 	if err != nil {
 		return nil, err
@@ -225,7 +245,10 @@ func (v *Volume) format(tx namespace.Tx) *namespace.Volume {
 	if mode == 0 {
 		mode = 0o755
 	}
-	vol := &namespace.Volume{Format: Format, ID: uuid.New(), Created: now, NextID: namespace.FirstFree}
+	vol := &namespace.Volume{Format: Format, ID: v.cfg.ID, Created: now, NextID: namespace.FirstFree}
+	if vol.ID == uuid.Nil {
+		vol.ID = uuid.New()
+	}
 	tx.Put(vol)
 	tx.Put(&namespace.Inode{
 		Ino: namespace.Root, Mode: ModeDir | mode, UID: v.cfg.RootUID, GID: v.cfg.RootGID, Nlink: 2,
@@ -239,13 +262,28 @@ func (v *Volume) now() namespace.Time { return v.cfg.Now() }
 
 // update runs a transaction that needs no recognition after a lost answer by more than its own effect.
 func (v *Volume) update(ctx context.Context, want namespace.Want, fn func(tx namespace.Tx) error) error {
-	if v.cfg.ReadOnly {
-		return ErrReadOnly
+	if err := v.writable(ctx); err != nil {
+		return err
 	}
 	err := v.ns.Update(ctx, namespace.OpID(uuid.New()), want, fn)
 	v.noteFull(err)
+	v.changes.Add(1)
 	return err
 }
+
+// writable refuses changes of a volume that this daemon may not, or no longer, change.
+func (v *Volume) writable(ctx context.Context) error {
+	if v.cfg.ReadOnly {
+		return ErrReadOnly
+	}
+	if v.cfg.Writable == nil {
+		return nil
+	}
+	return v.cfg.Writable(ctx)
+}
+
+// Changes counts the transactions of this daemon so far: while it stays the same, nothing changed.
+func (v *Volume) Changes() uint64 { return v.changes.Load() }
 
 // noteFull notes that the store is full, if that is what the error says.
 func (v *Volume) noteFull(err error) {

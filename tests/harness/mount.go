@@ -23,6 +23,7 @@ type Mount struct {
 	t    testing.TB
 	bin  string
 	args []string // extra arguments of every mount
+	file string   // configuration file, or ""
 	pid  int      // of the daemon, 0 when none should run
 }
 
@@ -31,6 +32,7 @@ type Config struct {
 	Bin   string   // "" builds this tree, or takes GRAVITON_BIN
 	State string   // "" makes a temporary folder
 	Args  []string // extra arguments of `graviton mount`, before DIR
+	File  string   // configuration file; "" for the embedded default
 }
 
 // New prepares a volume without mounting it. Whatever is mounted at the test's end is unmounted;
@@ -38,7 +40,7 @@ type Config struct {
 func New(t testing.TB, cfg Config) *Mount {
 	t.Helper()
 	Require(t)
-	m := &Mount{t: t, bin: cfg.Bin, State: cfg.State, args: cfg.Args}
+	m := &Mount{t: t, bin: cfg.Bin, State: cfg.State, args: cfg.Args, file: cfg.File}
 	if m.bin == "" {
 		m.bin = Binary(t)
 	}
@@ -89,7 +91,13 @@ func TempDir(t testing.TB) string {
 }
 
 // Set returns the flags that point a command at this volume's store.
-func (m *Mount) Set() []string { return []string{"--set", "graviton.state-dir=" + m.State} }
+func (m *Mount) Set() []string {
+	set := []string{"--set", "graviton.state-dir=" + m.State}
+	if m.file != "" {
+		set = append(set, "-c", m.file)
+	}
+	return set
+}
 
 // Mount mounts the volume and fails the test when that fails.
 func (m *Mount) Mount() {

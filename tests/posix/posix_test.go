@@ -21,8 +21,14 @@ var left = map[string]string{
 
 func TestMain(m *testing.M) { harness.Main(m) }
 
-func TestPosix(t *testing.T) {
-	m := harness.Start(t, harness.Config{})
+func TestPosix(t *testing.T) { run(t, harness.Config{}) }
+
+func TestPosixS3(t *testing.T) { run(t, harness.NewS3(t, "").Mount()) }
+
+// run runs the suite on a mount.
+func run(t *testing.T, cfg harness.Config) {
+	t.Helper()
+	m := harness.Start(t, cfg)
 	for name := range left {
 		if posixtest.All[name] == nil {
 			t.Errorf("%s is left out but doesn't exist any more", name)

@@ -1,0 +1,392 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/graviton-fs/graviton/backend/blob"
+	"github.com/graviton-fs/graviton/backend/namespace"
+	"github.com/graviton-fs/graviton/backend/rocks"
+	"github.com/graviton-fs/graviton/backend/s3"
+	"github.com/graviton-fs/graviton/backup"
+	"github.com/graviton-fs/graviton/cache"
+	"github.com/graviton-fs/graviton/config"
+	"github.com/graviton-fs/graviton/control"
+	"github.com/graviton-fs/graviton/fs/volume"
+)
+
+// bucketVolume is a volume whose blobs are in a bucket and whose names are in RocksDB on this host, with dumps of them in
+// the bucket.
+type bucketVolume struct {
+	cfg    *config.Config
+	how    access
+	log    *slog.Logger
+	bucket *s3.Store
+	place  backup.Place
+	blobs  *cache.Store // over bucket
+	lease  *s3.Lease    // nil on a read-only mount
+	local  *localNames
+	id     uuid.UUID // the volume's
+	last   backup.Dump
+	notice string
+
+	keeper atomic.Pointer[backup.Keeper] // nil until the volume is open
+}
+
+// s3Config translates the configuration.
+func s3Config(cfg *config.Config, how access, log *slog.Logger) s3.Config {
+	c := cfg.S3
+	return s3.Config{
+		Bucket: c.Bucket, Region: c.Region, AccessKeyID: c.AccessKeyID, SecretAccessKey: c.SecretAccessKey.Reveal(),
+		Endpoint: c.Endpoint, PathStyle: c.PathStyleAccess, PartSize: int64(c.Multipart.PartSize),
+		MaxParts: c.Multipart.MaxParts, KeyPrefix: c.KeyPrefix, StorageClass: c.StorageClass,
+		Concurrency: c.Concurrency, IOTimeout: cfg.IOTimeout, ReadOnly: how.readOnly, Logger: log,
+	}
+}
+
+// openS3Stores opens a bucket and the names that belong to it. Where this host has no names, or those of an earlier time,
+// they come from the bucket.
+func openS3Stores(ctx context.Context, cfg *config.Config, how access, log *slog.Logger) (_ *stores, err error) {
+	b := &bucketVolume{cfg: cfg, how: how, log: log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.close())
+		}
+	}()
+	if b.bucket, err = s3.Open(ctx, s3Config(cfg, how, log)); err != nil {
+		if errors.Is(err, s3.ErrConfig) {
+			err = usageError{err}
+		}
+		return nil, err
+	}
+	b.place = bucketPlace{b.bucket}
+	share := divideMemory(cfg)
+	if b.blobs, err = cache.New(b.bucket, cache.Config{Memory: share.pages}); err != nil {
+		return nil, err
+	}
+	rc := rocksConfig(cfg, share, log)
+	open := func(path string) (*rocks.DB, error) {
+		rc.Path = path
+		return openRocks(cfg, rc)
+	}
+	if b.local, err = openNames(bucketDir(cfg), open); err != nil {
+		return nil, err
+	}
+	if how.readOnly {
+		err = b.prepareReadOnly(ctx)
+	} else {
+		err = b.prepare(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &stores{
+		names: b.local.db.Namespace(), blobs: b.blobs, cache: b.blobs, close: b.close,
+		tune: b.tune, opened: b.opened, describe: b.describe, notice: b.notice,
+	}, nil
+}
+
+// prepare takes the lease and makes sure of the names.
+func (b *bucketVolume) prepare(ctx context.Context) error {
+	if b.local.none() {
+		b.local.info.Copy = uuid.NewString()
+	}
+	if err := b.acquire(ctx); err != nil {
+		return err
+	}
+	current, err := backup.ReadCurrent(ctx, b.place)
+	if err != nil {
+		return err
+	}
+	owner, err := b.bucket.Owner(ctx)
+	if err != nil {
+		return err
+	}
+	if !b.local.none() && current.Copy != "" && current.Copy != b.local.info.Copy {
+		if err := b.setAside(current); err != nil {
+			return err
+		}
+	}
+	if b.local.none() {
+		if owner != "" {
+			err = b.restore(ctx)
+		} else {
+			err = b.local.create()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return b.claim(ctx, owner, current)
+}
+
+// acquire takes the lease. One that this host's own names had is that of a process that is gone, as their database
+// could be opened.
+func (b *bucketVolume) acquire(ctx context.Context) error {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	lc := s3.LeaseConfig{
+		Holder:   s3.Holder{Host: host, PID: os.Getpid(), Session: b.local.info.Copy, Mount: b.how.dir},
+		TakeOver: b.how.takeOver, Trust: b.cfg.S3.SingleWriter == config.SingleWriterTrust,
+	}
+	b.lease, err = b.bucket.AcquireLease(ctx, lc)
+	var held *s3.HeldError
+	if errors.As(err, &held) && held.Holder.Session == b.local.info.Copy {
+		lc.TakeOver = true
+		b.lease, err = b.bucket.AcquireLease(ctx, lc)
+	}
+	if errors.As(err, &held) {
+		return fmt.Errorf("%w: 'graviton mount --take-over DIR' does that", err)
+	}
+	return err
+}
+
+// setAside moves names of an earlier time out of the way.
+func (b *bucketVolume) setAside(current backup.Current) error {
+	aside, err := b.local.setAside()
+	if err != nil {
+		return err
+	}
+	b.notice += fmt.Sprintf("This host's copy of the names is out of date, since host %s mounted the volume at %s. It is kept in %s.\n",
+		current.Host, current.Since.Local().Format(time.DateTime), aside)
+	b.local.info = copyInfo{Copy: uuid.NewString()}
+	return nil
+}
+
+// restore makes the names from the newest dump.
+func (b *bucketVolume) restore(ctx context.Context) error {
+	d, err := b.newest(ctx)
+	if err != nil {
+		return err
+	}
+	b.log.Info("restoring the names from the bucket", "dump", d.Name, "taken", d.Taken)
+	if err := b.local.restore(ctx, b.place, d, true); err != nil {
+		return err
+	}
+	b.last = d
+	b.notice += fmt.Sprintf("The names come from the copy in the bucket of %s. Files and changes since then are not in it; "+
+		"data stored since then is in %s.\n", d.Taken.Local().Format(time.DateTime), volume.LostFound)
+	return nil
+}
+
+func (b *bucketVolume) newest(ctx context.Context) (backup.Dump, error) {
+	d, err := backup.Newest(ctx, b.place)
+	if errors.Is(err, backup.ErrNoDump) {
+		err = fmt.Errorf("%s holds a volume, but no copy of its names: mount it on the host where it was made", b.where())
+	}
+	return d, err
+}
+
+// claim makes the prefix this volume's, and this copy of the names the current one.
+func (b *bucketVolume) claim(ctx context.Context, owner string, current backup.Current) error {
+	id, err := volumeID(ctx, b.local.db.Namespace())
+	if errors.Is(err, namespace.ErrNotFound) { // a new one, whose making may have been interrupted
+		id = uuid.New()
+		if old, perr := uuid.Parse(owner); perr == nil {
+			id = old
+		}
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+	b.id = id
+	if err := b.bucket.Claim(ctx, id.String()); err != nil {
+		return err
+	}
+	if current.Copy == b.local.info.Copy {
+		return b.findLast(ctx)
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return backup.SetCurrent(ctx, b.place, backup.Current{
+		Copy: b.local.info.Copy, From: b.last.Name, Host: host, Since: time.Now().UTC(),
+	})
+}
+
+// findLast looks for the newest dump of the names that this host has.
+func (b *bucketVolume) findLast(ctx context.Context) error {
+	d, err := backup.Newest(ctx, b.place)
+	if errors.Is(err, backup.ErrNoDump) {
+		return nil
+	}
+	b.last = d
+	return err
+}
+
+// prepareReadOnly makes sure of names for reading: this host's if they are current, else those of the newest dump.
+func (b *bucketVolume) prepareReadOnly(ctx context.Context) error {
+	current, err := backup.ReadCurrent(ctx, b.place)
+	if err != nil || !b.local.none() && current.Copy == b.local.info.Copy {
+		return err
+	}
+	d, err := b.newest(ctx)
+	if err != nil {
+		return err
+	}
+	if err := b.local.useSnapshot(); err != nil {
+		return err
+	}
+	if err := b.local.restore(ctx, b.place, d, false); err != nil {
+		return err
+	}
+	b.notice = fmt.Sprintf("The names come from the copy in the bucket of %s, and stay as they were then.\n",
+		d.Taken.Local().Format(time.DateTime))
+	return nil
+}
+
+// tune sets what a volume over a bucket has of its own.
+func (b *bucketVolume) tune(o *volume.Config) {
+	o.ID, o.Hints = b.id, true
+	if b.lease == nil {
+		return
+	}
+	o.Writable, o.Adopt = b.writable, b.local.info.Adopt
+	o.Settled = func() namespace.Time { return namespace.At(b.copied().Last.Add(-clockMargin)) }
+	o.Settle = func(ctx context.Context) error {
+		if k := b.keeper.Load(); k != nil {
+			return k.Dump(ctx)
+		}
+		return errors.New("the volume is not open yet")
+	}
+}
+
+// copied tells how far copying the names to the bucket is.
+func (b *bucketVolume) copied() backup.State {
+	if k := b.keeper.Load(); k != nil {
+		return k.State()
+	}
+	return backup.State{Last: b.last.Taken}
+}
+
+// clockMargin is more than a transaction takes: one that began before a dump may end after it.
+const clockMargin = 10 * time.Second
+
+// opened begins to copy the names to the bucket.
+func (b *bucketVolume) opened(ctx context.Context, v *volume.Volume) error {
+	if b.lease == nil {
+		return nil
+	}
+	if b.local.info.Adopt {
+		b.local.info.Adopt = false
+		if err := b.local.save(); err != nil {
+			return err
+		}
+	}
+	k := backup.NewKeeper(b.local.db.Namespace(), b.place, b.last, backup.Config{
+		Copy: b.local.info.Copy, Every: b.cfg.S3.NamespaceBackup, Keep: b.cfg.S3.NamespaceBackups, Dir: bucketDir(b.cfg),
+		Changes: v.Changes, Allowed: b.writable, Log: b.log,
+	})
+	b.keeper.Store(k)
+	if b.last.Name == "" { // so that there is one from the first moment
+		return k.Dump(ctx)
+	}
+	return nil
+}
+
+// writable refuses changes once another host has taken the lease. While the bucket can't be reached it waits.
+func (b *bucketVolume) writable(ctx context.Context) error {
+	for end := time.Now().Add(b.cfg.IOTimeout); ; {
+		select {
+		case <-b.lease.Lost():
+			return fmt.Errorf("%w: another host has taken it over", volume.ErrReadOnly)
+		default:
+		}
+		err := b.lease.Valid()
+		if err == nil {
+			return nil
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("%w: %w", blob.ErrUnavailable, err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// closing bounds the last copy of the names.
+const closing = 5 * time.Minute
+
+// close ends all, after the volume.
+func (b *bucketVolume) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closing)
+	defer cancel()
+	var errs []error
+	if k := b.keeper.Load(); k != nil {
+		k.Close()
+		if err := k.Finish(ctx); err != nil && !errors.Is(err, volume.ErrReadOnly) {
+			errs = append(errs, fmt.Errorf("the names are on this host, and could not be copied to the bucket: %w", err))
+		}
+	}
+	if b.local != nil {
+		errs = append(errs, b.local.close())
+	}
+	if b.lease != nil {
+		errs = append(errs, b.lease.Release(ctx))
+	}
+	switch {
+	case b.blobs != nil:
+		errs = append(errs, b.blobs.Close())
+	case b.bucket != nil:
+		errs = append(errs, b.bucket.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// where is the bucket's name.
+func (b *bucketVolume) where() string { return "s3://" + b.cfg.S3.Bucket + "/" + b.cfg.S3.KeyPrefix }
+
+// describe adds to a status what is to be said of the bucket.
+func (b *bucketVolume) describe(s *control.Status) {
+	m := b.bucket.Metrics()
+	st := &control.BucketStatus{
+		Name: b.where(), Requests: m.Requests, Sent: m.Sent, Received: m.Received,
+		Monthly: m.Monthly(s3.DefaultPrices, time.Now(), s.Used),
+	}
+	if b.lease != nil {
+		select {
+		case <-b.lease.Lost():
+			st.Lease = "taken over by another host: this mount is read-only"
+		default:
+			st.Lease = "held"
+			if err := b.lease.Valid(); err != nil {
+				st.Lease = err.Error()
+			}
+		}
+		k := b.copied()
+		st.NamesCopied, st.CopyError = k.Last, k.Error
+	}
+	s.Bucket = st
+}
+
+// volumeID reads the id of the volume in a namespace.
+func volumeID(ctx context.Context, ns namespace.Store) (id uuid.UUID, err error) {
+	err = ns.View(ctx, namespace.Want{}, func(tx namespace.Tx) error {
+		vol, err := namespace.Get[*namespace.Volume](tx, namespace.VolumeKey{})
+		if err == nil {
+			id = vol.ID
+		}
+		return err
+	})
+	return id, err
+}
+
+// bucketDir is where the names of a bucket's volume are on this host.
+func bucketDir(cfg *config.Config) string {
+	return filepath.Join(cfg.StateDir, "s3", dirName(cfg.S3.Endpoint, cfg.S3.Bucket, cfg.S3.KeyPrefix))
+}

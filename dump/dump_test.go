@@ -1,0 +1,287 @@
+package dump
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"reflect"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/klauspost/compress/zstd"
+	"go.uber.org/goleak"
+
+	"github.com/graviton-fs/graviton/backend/blob"
+	"github.com/graviton-fs/graviton/backend/namespace"
+	"github.com/graviton-fs/graviton/backend/rocks"
+)
+
+var update = flag.Bool("update", false, "write testdata")
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func open(t testing.TB) namespace.Store {
+	t.Helper()
+	db, err := rocks.Open(rocks.Config{Path: t.TempDir()})
+	check(t, err)
+	t.Cleanup(func() { check(t, db.Close()) })
+	return db.Namespace()
+}
+
+// records has one of each kind, with names and keys that are no UTF-8.
+func records() []namespace.Record {
+	at := namespace.Time{Sec: 1_700_000_000, Nsec: 5}
+	key := blob.NewKey(1<<63|7, 3)
+	return []namespace.Record{
+		&namespace.Blob{Blob: key, Size: 10, Refs: 1, Since: at},
+		&namespace.Inode{Ino: 1, Mode: 0o40755, Nlink: 2, Atime: at, Mtime: at, Ctime: at, Btime: at, Parent: 1},
+		&namespace.Inode{Ino: 20, Mode: 0o100644, UID: 5, GID: 6, Nlink: 1, Size: 12, Bytes: 12, Atime: at, Parent: 1},
+		&namespace.Inode{Ino: 21, Mode: 0o120777, Nlink: 1, Size: 3, Target: "\xff/x", Parent: 1},
+		&namespace.Dentry{Parent: 1, Name: "caf\xe9", Ino: 20, Type: 0o100000, Cookie: 22},
+		&namespace.Dentry{Parent: 1, Name: "link", Ino: 21, Type: 0o120000, Cookie: 23},
+		&namespace.Xattr{Ino: 20, Name: "user.a", Value: []byte{0, 255}},
+		&namespace.Extent{Ino: 20, Off: 0, Len: 10, Blob: key},
+		&namespace.Extent{Ino: 20, Off: 10, Len: 2, Inline: []byte{7, 8}},
+		&namespace.Orphan{Ino: 30, Session: 9},
+		&namespace.Session{ID: 9, Host: "here", PID: 4, Started: at, Seen: at},
+		&namespace.Usage{Session: 9, Bytes: -12, Inodes: 3},
+		&namespace.Volume{Format: 1, ID: uuid.MustParse("11111111-2222-3333-4444-555555555555"), Created: at, NextID: 40},
+	}
+}
+
+func fill(t testing.TB, ns namespace.Store, recs []namespace.Record) {
+	t.Helper()
+	check(t, put(t.Context(), ns, recs))
+}
+
+// all reads every record.
+func all(t testing.TB, ns namespace.Store) (list []namespace.Record) {
+	t.Helper()
+	check(t, ns.View(t.Context(), namespace.Want{}, func(tx namespace.Tx) error {
+		list = nil
+		for _, k := range kinds {
+			for rec, err := range tx.Scan(k.from, 0) {
+				if err != nil {
+					return err
+				}
+				list = append(list, rec)
+			}
+		}
+		vol, err := tx.Get(namespace.VolumeKey{})
+		list = append(list, vol)
+		return err
+	}))
+	return list
+}
+
+func TestRoundTrip(t *testing.T) {
+	from, to := open(t), open(t)
+	fill(t, from, records())
+	var out bytes.Buffer
+	sum, err := Write(t.Context(), from, &out)
+	check(t, err)
+	if n := int64(len(records()) - 1); sum.Total() != n {
+		t.Errorf("%d records were dumped of %d", sum.Total(), n)
+	}
+	h, loaded, err := Load(t.Context(), bytes.NewReader(out.Bytes()), to)
+	check(t, err)
+	if h.Volume.NextID != 40 || time.Since(h.Created.Time()) > time.Minute || !reflect.DeepEqual(sum, loaded) {
+		t.Errorf("header %+v, loaded %v", h, loaded)
+	}
+	if got, want := all(t, to), all(t, from); !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+	// What a store keeps by itself beside the records came with them.
+	check(t, to.View(t.Context(), namespace.Want{}, func(tx namespace.Tx) error {
+		d, err := namespace.Get[*namespace.Dentry](tx, namespace.CookieKey{Parent: 1, Cookie: 22})
+		if err == nil && d.Ino != 20 {
+			t.Errorf("the cookie leads to %+v", d)
+		}
+		return err
+	}))
+	if _, _, err := Load(t.Context(), bytes.NewReader(out.Bytes()), to); !errors.Is(err, ErrNotEmpty) {
+		t.Errorf("a second load: %v", err)
+	}
+}
+
+// TestOldDump loads what the first version wrote.
+func TestOldDump(t *testing.T) {
+	const path = "testdata/v1.dump"
+	if *update {
+		ns := open(t)
+		fill(t, ns, records())
+		var out bytes.Buffer
+		_, err := Write(t.Context(), ns, &out)
+		check(t, err)
+		check(t, os.MkdirAll("testdata", 0o755))
+		check(t, os.WriteFile(path, out.Bytes(), 0o600))
+	}
+	data, err := os.ReadFile(path)
+	check(t, err)
+	from, to := open(t), open(t)
+	fill(t, from, records())
+	_, _, err = Load(t.Context(), bytes.NewReader(data), to)
+	check(t, err)
+	if got, want := all(t, to), all(t, from); !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+}
+
+// TestDamaged cuts the stream everywhere and flips each byte: no load of it succeeds and differs.
+func TestDamaged(t *testing.T) {
+	data, err := os.ReadFile("testdata/v1.dump")
+	check(t, err)
+	read := func(p []byte) error {
+		s, _, err := newStream(bytes.NewReader(p))
+		if err != nil {
+			return err
+		}
+		defer s.z.Close()
+		for {
+			_, _, sum, err := s.next()
+			if err != nil {
+				return err
+			}
+			if sum != nil {
+				return s.finish()
+			}
+		}
+	}
+	check(t, read(data))
+	for i := range data {
+		if err := read(data[:i]); !errors.Is(err, ErrFormat) {
+			t.Fatalf("cut at %d of %d: %v", i, len(data), err)
+		}
+		spoiled := bytes.Clone(data)
+		spoiled[i] ^= 0x40
+		err := read(spoiled)
+		if err == nil && bytes.Equal(unpack(t, spoiled), unpack(t, data)) {
+			continue // a bit without a meaning
+		}
+		if !errors.Is(err, ErrFormat) {
+			t.Errorf("byte %d flipped: %v", i, err)
+		}
+	}
+	if err := read([]byte("no dump")); !errors.Is(err, ErrFormat) {
+		t.Errorf("no dump: %v", err)
+	}
+}
+
+func unpack(t testing.TB, p []byte) []byte {
+	t.Helper()
+	z, err := zstd.NewReader(bytes.NewReader(p), zstd.WithDecoderConcurrency(1))
+	check(t, err)
+	defer z.Close()
+	out, err := io.ReadAll(z)
+	check(t, err)
+	return out
+}
+
+// many is a namespace of n files, made as it is read.
+type many struct {
+	namespace.Store
+	n int
+}
+
+func (m many) View(_ context.Context, _ namespace.Want, fn func(tx namespace.Tx) error) error {
+	return fn(manyTx{n: m.n})
+}
+
+type manyTx struct {
+	namespace.Tx
+	n int
+}
+
+func (m manyTx) Get(namespace.Key) (namespace.Record, error) {
+	return &namespace.Volume{Format: 1, NextID: uint64(m.n) + 100}, nil
+}
+
+func (m manyTx) Scan(from namespace.Key, _ int) iter.Seq2[namespace.Record, error] {
+	return func(yield func(namespace.Record, error) bool) {
+		for i := range m.n {
+			var rec namespace.Record
+			switch from.(type) {
+			case namespace.InodeKey:
+				rec = &namespace.Inode{Ino: namespace.Ino(i + 1), Mode: 0o100644, Nlink: 1, Size: uint64(i), Mtime: namespace.Time{Sec: int64(i)}}
+			case namespace.DentryKey:
+				rec = &namespace.Dentry{Parent: 1, Name: fmt.Sprintf("file %d", i), Ino: namespace.Ino(i + 1), Cookie: uint64(i)}
+			default:
+				return
+			}
+			if !yield(rec, nil) {
+				return
+			}
+		}
+	}
+}
+
+// sink counts the records that are put and keeps none.
+type sink struct {
+	namespace.Store
+	records int
+	peak    uint64
+}
+
+func (s *sink) View(_ context.Context, _ namespace.Want, fn func(tx namespace.Tx) error) error {
+	return fn(noneTx{})
+}
+
+func (s *sink) Update(_ context.Context, _ namespace.OpID, _ namespace.Want, fn func(tx namespace.Tx) error) error {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	s.peak = max(s.peak, m.HeapInuse)
+	return fn(sinkTx{s: s})
+}
+
+func (s *sink) Sync(context.Context) error { return nil }
+
+type noneTx struct{ namespace.Tx }
+
+func (noneTx) Get(namespace.Key) (namespace.Record, error) { return nil, namespace.ErrNotFound }
+func (noneTx) Scan(namespace.Key, int) iter.Seq2[namespace.Record, error] {
+	return func(func(namespace.Record, error) bool) {}
+}
+
+type sinkTx struct {
+	namespace.Tx
+	s *sink
+}
+
+func (t sinkTx) Put(namespace.Record) { t.s.records++ }
+
+// TestMemory dumps and loads 1,000,000 files in a few MiB.
+func TestMemory(t *testing.T) {
+	const files = 1_000_000
+	r, w := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		_, err := Write(context.Background(), many{n: files}, w)
+		done <- errors.Join(err, w.Close())
+	}()
+	to := &sink{}
+	began := time.Now()
+	_, _, err := Load(t.Context(), r, to)
+	check(t, err)
+	check(t, <-done)
+	if to.records != 2*files+1 {
+		t.Errorf("%d records of %d", to.records, 2*files+1)
+	}
+	if to.peak > 128<<20 {
+		t.Errorf("%d MiB of heap", to.peak>>20)
+	}
+	t.Logf("%v, peak %d MiB", time.Since(began).Round(time.Millisecond), to.peak>>20)
+}

@@ -1,0 +1,194 @@
+package dump
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+
+	"github.com/fxamacker/cbor/v2"
+	"github.com/google/uuid"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/graviton-fs/graviton/backend/namespace"
+)
+
+// Most that one transaction of a load writes: records, and bytes of inline data.
+const (
+	batchRecords = 4096
+	batchBytes   = 4 << 20
+)
+
+// maxWindow bounds the memory that a stream may ask for; the encoder's windows are smaller.
+const maxWindow = 64 << 20
+
+// stream decodes a dump.
+type stream struct {
+	z   *zstd.Decoder
+	dec *cbor.Decoder
+}
+
+func newStream(r io.Reader) (*stream, Header, error) {
+	z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+	if err != nil {
+		return nil, Header{}, fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	s := &stream{z: z, dec: decoding.NewDecoder(bufio.NewReaderSize(z, 64<<10))}
+	var h Header
+	err = s.dec.Decode(&h)
+	switch {
+	case err == nil && h.Format != format:
+		err = fmt.Errorf("%w: it doesn't begin as one", ErrFormat)
+	case err == nil && (h.Version < 1 || h.Version > Version):
+		err = fmt.Errorf("%w: its version is %d, and versions up to %d are known: use a newer program", ErrFormat, h.Version, Version)
+	case err != nil:
+		err = damaged(err)
+	}
+	if err != nil {
+		z.Close()
+		return nil, Header{}, err
+	}
+	return s, h, nil
+}
+
+// damaged is the error of a stream that can't be decoded.
+func damaged(err error) error {
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("%w: %w", ErrFormat, err)
+}
+
+// next returns the next record and its kind, or the summary at the end.
+func (s *stream) next() (rec namespace.Record, name string, sum *Summary, err error) {
+	if err := s.dec.Decode(&name); err != nil {
+		return nil, "", nil, damaged(err)
+	}
+	if name == end {
+		sum = new(Summary)
+		if err := s.dec.Decode(sum); err != nil {
+			return nil, "", nil, damaged(err)
+		}
+		return nil, "", sum, nil
+	}
+	k := kindNamed(name)
+	if k == nil {
+		return nil, "", nil, fmt.Errorf("%w: unknown kind of record %q", ErrFormat, name)
+	}
+	rec = k.make()
+	if err := s.dec.Decode(rec); err != nil {
+		return nil, "", nil, damaged(err)
+	}
+	return rec, name, nil, nil
+}
+
+// finish wants nothing behind the summary. The checksum of the stream's last part is verified by it.
+func (s *stream) finish() error {
+	err := s.dec.Skip()
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil
+	case err == nil:
+		return fmt.Errorf("%w: something follows its end", ErrFormat)
+	}
+	return damaged(err)
+}
+
+// ReadHeader reads the beginning of a dump.
+func ReadHeader(r io.Reader) (Header, error) {
+	s, h, err := newStream(r)
+	if err != nil {
+		return Header{}, err
+	}
+	s.z.Close()
+	return h, nil
+}
+
+// Load reads a dump into a namespace that must be empty. The volume's own record is written last: until then nothing
+// takes what is there for a volume. Memory doesn't grow with the number of records. After an error the namespace is of no
+// use any more.
+func Load(ctx context.Context, r io.Reader, ns namespace.Store) (Header, Summary, error) {
+	h, sum, err := load(ctx, r, ns)
+	if err != nil {
+		return h, sum, fmt.Errorf("load: %w", err)
+	}
+	return h, sum, nil
+}
+
+func load(ctx context.Context, r io.Reader, ns namespace.Store) (Header, Summary, error) {
+	if err := empty(ctx, ns); err != nil {
+		return Header{}, Summary{}, err
+	}
+	s, h, err := newStream(r)
+	if err != nil {
+		return h, Summary{}, err
+	}
+	defer s.z.Close()
+	found := Summary{Records: map[string]int64{}}
+	var batch []namespace.Record
+	var bytes uint64
+	for {
+		rec, name, sum, err := s.next()
+		if err != nil {
+			return h, found, err
+		}
+		if sum != nil {
+			if !maps.Equal(sum.Records, found.Records) {
+				return h, found, fmt.Errorf("%w: it says that it has %v, and has %v", ErrFormat, sum.Records, found.Records)
+			}
+			if err := s.finish(); err != nil {
+				return h, found, err
+			}
+			break
+		}
+		found.Records[name]++
+		batch = append(batch, rec)
+		if x, ok := rec.(*namespace.Extent); ok {
+			bytes += uint64(len(x.Inline))
+		}
+		if len(batch) == batchRecords || bytes >= batchBytes {
+			if err := put(ctx, ns, batch); err != nil {
+				return h, found, err
+			}
+			batch, bytes = batch[:0], 0
+		}
+	}
+	vol := h.Volume
+	if err := put(ctx, ns, append(batch, &vol)); err != nil {
+		return h, found, err
+	}
+	return h, found, ns.Sync(ctx)
+}
+
+func put(ctx context.Context, ns namespace.Store, batch []namespace.Record) error {
+	return ns.Update(ctx, namespace.OpID(uuid.New()), namespace.Want{}, func(tx namespace.Tx) error {
+		for _, rec := range batch {
+			tx.Put(rec)
+		}
+		return nil
+	})
+}
+
+// empty refuses a namespace that has a volume, or what a load that broke off left.
+func empty(ctx context.Context, ns namespace.Store) error {
+	return ns.View(ctx, namespace.Want{}, func(tx namespace.Tx) error {
+		_, err := tx.Get(namespace.VolumeKey{})
+		if err == nil {
+			return fmt.Errorf("%w: it has a volume", ErrNotEmpty)
+		}
+		if !errors.Is(err, namespace.ErrNotFound) {
+			return err
+		}
+		for _, k := range kinds {
+			for _, err := range tx.Scan(k.from, 1) {
+				if err != nil {
+					return err
+				}
+				return fmt.Errorf("%w: it has records without a volume, as a load that broke off leaves them", ErrNotEmpty)
+			}
+		}
+		return nil
+	})
+}

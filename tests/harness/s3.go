@@ -1,0 +1,50 @@
+package harness
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/graviton-fs/graviton/backend/s3/s3test"
+)
+
+// S3 is a bucket on a server of the test's own, with the configuration of a volume in it.
+type S3 struct {
+	Server *s3test.Server
+	Bucket string
+	Config string // path of the configuration file; it doesn't name a state directory
+}
+
+// NewS3 starts a server and makes a bucket. more is added to the configuration.
+func NewS3(t testing.TB, more string) *S3 {
+	t.Helper()
+	server := s3test.Start(t)
+	return NewBucket(t, server, server.Endpoint(), more)
+}
+
+// NewBucket is NewS3 on a server that runs, which is reached at an endpoint.
+func NewBucket(t testing.TB, server *s3test.Server, endpoint, more string) *S3 {
+	t.Helper()
+	s := &S3{Server: server, Bucket: server.NewBucket(t), Config: filepath.Join(TempDir(t), "graviton.conf")}
+	text := `graviton {
+  backend = "s3"
+  s3 {
+    bucket = "` + s.Bucket + `"
+    region = "` + s3test.Region + `"
+    endpoint = "` + endpoint + `"
+    access-key-id = "` + server.AccessKeyID + `"
+    secret-access-key = "` + server.SecretAccessKey + `"
+    key-prefix = "vol/blobs/"
+  }
+` + more + "\n}\n"
+	if err := os.WriteFile(s.Config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// Mount is the configuration of a mount of the volume.
+func (s *S3) Mount() Config { return Config{File: s.Config} }
+
+// Object is the path of the file that holds a blob's object, by the key in hexadecimal.
+func (s *S3) Object(key string) string { return s.Server.Object(s.Bucket, "vol/blobs/"+key) }
