@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -253,4 +254,10 @@ func waitGone(pid int, limit time.Duration) error {
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
+}
+
+// With is the configuration with more arguments of `graviton mount`.
+func (c Config) With(args ...string) Config {
+	c.Args = append(slices.Clone(c.Args), args...)
+	return c
 }

@@ -1,9 +1,12 @@
 package harness
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/graviton-fs/graviton/backend/s3/s3test"
 )
@@ -48,3 +51,19 @@ func (s *S3) Mount() Config { return Config{File: s.Config} }
 
 // Object is the path of the file that holds a blob's object, by the key in hexadecimal.
 func (s *S3) Object(key string) string { return s.Server.Object(s.Bucket, "vol/blobs/"+key) }
+
+// Get reads a blob's object with a plain client, by the key in hexadecimal.
+func (s *S3) Get(t testing.TB, key string) []byte {
+	t.Helper()
+	object := "vol/blobs/" + key
+	out, err := s.Server.Client().GetObject(t.Context(), &s3.GetObjectInput{Bucket: &s.Bucket, Key: &object})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Body.Close()
+	data, err := io.ReadAll(out.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}

@@ -1,0 +1,240 @@
+// Package s3 tests a volume in a bucket through real mounts.
+package s3
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/graviton-fs/graviton/control"
+	"github.com/graviton-fs/graviton/tests/harness"
+)
+
+func TestMain(m *testing.M) { harness.Main(m) }
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func noise(n int) []byte {
+	p := make([]byte, n)
+	rng := rand.NewChaCha8([32]byte{byte(n), byte(n >> 8), byte(n >> 16)})
+	_, _ = rng.Read(p) // never fails
+	return p
+}
+
+func write(t *testing.T, data []byte, path ...string) {
+	t.Helper()
+	check(t, os.WriteFile(filepath.Join(path...), data, 0o644))
+}
+
+func wantFile(t *testing.T, want []byte, path ...string) {
+	t.Helper()
+	got, err := os.ReadFile(filepath.Join(path...))
+	check(t, err)
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s: %d bytes, not the %d that were written", filepath.Join(path...), len(got), len(want))
+	}
+}
+
+func status(t *testing.T, m *harness.Mount) control.Status {
+	t.Helper()
+	res := m.Run("status", "--json", m.Dir)
+	var s control.Status
+	if err := json.Unmarshal([]byte(res.Stdout), &s); err != nil || s.Bucket == nil {
+		t.Fatalf("%v: %v", err, res)
+	}
+	return s
+}
+
+// waitCopied waits until the names were copied to the bucket after a time.
+func waitCopied(t *testing.T, m *harness.Mount, after time.Time) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		s := status(t, m)
+		if s.Bucket.NamesCopied.After(after) {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the names were not copied: %+v", *s.Bucket)
+		}
+	}
+}
+
+// TestOneObject copies files with cp: each above stage-max is one object with the file's bytes.
+func TestOneObject(t *testing.T) {
+	b := harness.NewS3(t, "")
+	m := harness.Start(t, b.Mount())
+	src := t.TempDir()
+	for _, size := range []int{3 << 20, 5 << 20, 40<<20 + 123} {
+		name := fmt.Sprintf("file-%d", size)
+		data := noise(size)
+		write(t, data, src, name)
+		if out, err := exec.Command("cp", filepath.Join(src, name), filepath.Join(m.Dir, name)).CombinedOutput(); err != nil {
+			t.Fatalf("cp: %v: %s", err, out)
+		}
+		res := m.Run("stat", "--json", filepath.Join(m.Dir, name))
+		var info control.FileInfo
+		if err := json.Unmarshal([]byte(res.Stdout), &info); err != nil || len(info.Extents) != 1 || info.Extents[0].Blob == "" {
+			t.Fatalf("%s is no single blob: %v %v", name, err, res)
+		}
+		got, err := os.ReadFile(b.Object(info.Extents[0].Blob))
+		check(t, err)
+		if !bytes.Equal(got, data) {
+			t.Errorf("the object of %s has %d bytes, not the file's %d", name, len(got), size)
+		}
+		if !bytes.Equal(b.Get(t, info.Extents[0].Blob), data) {
+			t.Errorf("a plain GET of %s's object has other bytes than the file", name)
+		}
+	}
+	m.Remount()
+	wantFile(t, noise(40<<20+123), m.Dir, fmt.Sprintf("file-%d", 40<<20+123))
+	if res := m.RunStore("fsck", "--data"); res.Code != 0 {
+		t.Errorf("%v", res)
+	}
+}
+
+// TestLostMachine kills a daemon, deletes all of the host, and mounts with the configuration alone: what was copied is
+// there, what is newer is in lost+found, and the command says so.
+func TestLostMachine(t *testing.T) {
+	b := harness.NewS3(t, "s3.namespace-backup = 1s")
+	m := harness.Start(t, b.Mount())
+	check(t, os.MkdirAll(filepath.Join(m.Dir, "a/b"), 0o755))
+	small, large := []byte("inline"), noise(7<<20)
+	write(t, small, m.Dir, "a/small")
+	write(t, large, m.Dir, "a/b/large")
+	check(t, os.Symlink("b/large", filepath.Join(m.Dir, "a/link")))
+	check(t, unix.Setxattr(filepath.Join(m.Dir, "a/small"), "user.x", []byte("y"), 0))
+	waitCopied(t, m, time.Now())
+	late := noise(2 << 20)
+	write(t, late, m.Dir, "late")
+	m.Kill()
+	m.Detach()
+	check(t, os.RemoveAll(m.State))
+
+	other := harness.New(t, b.Mount())
+	res := other.TryMount()
+	if res.Code == 0 {
+		t.Fatal("mounted while the lease of the host that is gone still holds")
+	}
+	if !strings.Contains(res.Stderr, "another writer has the volume") || !strings.Contains(res.Stderr, "--take-over") {
+		t.Errorf("refused with: %s", res.Stderr)
+	}
+	other = harness.New(t, b.Mount().With("--take-over"))
+	if res = other.TryMount(); res.Code != 0 {
+		t.Fatalf("%v\n%s", res, other.Logs())
+	}
+	if !strings.Contains(res.Stderr, "come from the copy in the bucket of") {
+		t.Errorf("no word of the copy: %s", res.Stderr)
+	}
+	wantFile(t, small, other.Dir, "a/small")
+	wantFile(t, large, other.Dir, "a/link")
+	found, err := filepath.Glob(filepath.Join(other.Dir, "lost+found", "late.*"))
+	if _, serr := os.Stat(filepath.Join(other.Dir, "late")); serr == nil {
+		t.Log("the late file was in the copy already")
+	} else if err != nil || len(found) != 1 {
+		all, _ := os.ReadDir(filepath.Join(other.Dir, "lost+found"))
+		t.Fatalf("late is in lost+found as %v; all: %v", found, all)
+	} else {
+		wantFile(t, late, found[0])
+	}
+	if res := other.RunStore("fsck", "--data"); res.Code != 0 {
+		t.Errorf("%v", res)
+	}
+	other.Remount()
+	wantFile(t, large, other.Dir, "a/b/large")
+}
+
+// TestTakenOver stops a daemon, takes its volume over, and lets it go on: it finds itself read-only, and its host's names
+// out of date at the next mount.
+func TestTakenOver(t *testing.T) {
+	b := harness.NewS3(t, "io-timeout = 10s")
+	first := harness.Start(t, b.Mount())
+	write(t, []byte("one"), first.Dir, "one")
+	// So that the copy that the second one gets has it.
+	first.Remount()
+
+	check(t, syscall.Kill(first.PID(), syscall.SIGSTOP))
+	second := harness.New(t, b.Mount().With("--take-over"))
+	res := second.TryMount()
+	check(t, syscall.Kill(first.PID(), syscall.SIGCONT))
+	if res.Code != 0 {
+		t.Fatalf("%v", res)
+	}
+	wantFile(t, []byte("one"), second.Dir, "one")
+	write(t, []byte("two"), second.Dir, "two")
+
+	end := time.Now().Add(20 * time.Second)
+	for {
+		err := os.Mkdir(filepath.Join(first.Dir, fmt.Sprintf("try-%d", time.Now().UnixNano())), 0o755)
+		if err != nil {
+			if !strings.Contains(err.Error(), "read-only") {
+				t.Errorf("refused by: %v", err)
+			}
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the first mount still takes writes")
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if s := status(t, first); !strings.Contains(s.Bucket.Lease, "taken over") {
+		t.Errorf("status: %q", s.Bucket.Lease)
+	}
+	wantFile(t, []byte("one"), first.Dir, "one") // reading goes on
+	first.Kill()
+	first.Detach()
+	second.Unmount()
+
+	res = first.TryMount()
+	if res.Code != 0 || !strings.Contains(res.Stderr, "out of date") {
+		t.Fatalf("%v", res)
+	}
+	wantFile(t, []byte("two"), first.Dir, "two")
+}
+
+// TestReadOnly mounts what another host has open.
+func TestReadOnly(t *testing.T) {
+	b := harness.NewS3(t, "")
+	first := harness.Start(t, b.Mount())
+	write(t, noise(100_000), first.Dir, "f")
+	first.Remount()
+	second := harness.Start(t, b.Mount().With("-o", "ro"))
+	wantFile(t, noise(100_000), second.Dir, "f")
+	if err := os.Mkdir(filepath.Join(second.Dir, "d"), 0o755); err == nil {
+		t.Error("a read-only mount made a directory")
+	}
+	write(t, []byte("goes on"), first.Dir, "g")
+}
+
+// TestRemovedAfterCopy finds that gc leaves what the copy in the bucket names.
+func TestRemovedAfterCopy(t *testing.T) {
+	b := harness.NewS3(t, "gc { grace = 0s, interval = 100ms }")
+	m := harness.Start(t, b.Mount())
+	write(t, noise(200_000), m.Dir, "f")
+	m.Remount() // the names are copied
+	check(t, os.Remove(filepath.Join(m.Dir, "f")))
+	time.Sleep(time.Second)
+	m.Kill()
+	m.Detach()
+	check(t, os.RemoveAll(m.State))
+	other := harness.Start(t, b.Mount().With("--take-over"))
+	wantFile(t, noise(200_000), other.Dir, "f")
+	check(t, os.Remove(filepath.Join(other.Dir, "f")))
+	if res := other.RunStore("gc", "--grace", "0s"); res.Code != 0 || !strings.Contains(res.Stdout, "removed 1 unused") {
+		t.Errorf("%v", res)
+	}
+}
