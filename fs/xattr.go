@@ -10,8 +10,8 @@ import (
 	"github.com/graviton-fs/graviton/fs/volume"
 )
 
-// checkXattr refuses the attribute namespaces that aren't kept, see xattr(7). system. has the access control lists: they
-// get the errno that lets programs go on without.
+// checkXattr refuses the attribute namespaces that aren't kept, see xattr(7), with the errno that lets programs go on
+// without. system. has the access control lists, which setACL looks at.
 func checkXattr(name string) error {
 	for _, space := range []string{"user.", "trusted.", "security."} {
 		if name == space {
@@ -27,6 +27,9 @@ func checkXattr(name string) error {
 // GetXAttr reads an extended attribute. An empty dest asks for its size.
 func (f *FS) GetXAttr(_ <-chan struct{}, in *fuse.InHeader, name string, dest []byte) (uint32, fuse.Status) {
 	err := checkXattr(name)
+	if isACL(name) {
+		err = volume.ErrNoXattr
+	}
 	var value []byte
 	if err == nil {
 		value, err = f.vol.GetXattr(background(), namespace.Ino(in.NodeId), name)
@@ -63,6 +66,9 @@ func copyOut(dest, value []byte) (uint32, fuse.Status) {
 
 // SetXAttr sets an extended attribute.
 func (f *FS) SetXAttr(_ <-chan struct{}, in *fuse.SetXAttrIn, name string, data []byte) fuse.Status {
+	if isACL(name) {
+		return f.status("setxattr", in.NodeId, f.setACL(in.NodeId, name, data))
+	}
 	err := checkXattr(name)
 	if err == nil {
 		mode := volume.XattrAny
@@ -79,6 +85,9 @@ func (f *FS) SetXAttr(_ <-chan struct{}, in *fuse.SetXAttrIn, name string, data 
 
 // RemoveXAttr removes an extended attribute.
 func (f *FS) RemoveXAttr(_ <-chan struct{}, in *fuse.InHeader, name string) fuse.Status {
+	if isACL(name) {
+		return fuse.OK // there is none
+	}
 	err := checkXattr(name)
 	if err == nil {
 		err = f.vol.RemoveXattr(background(), namespace.Ino(in.NodeId), name)
