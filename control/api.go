@@ -30,6 +30,8 @@ type Admin interface {
 	Collect(ctx context.Context, grace time.Duration, full bool) (volume.Collected, error)
 	// Fsck checks the volume; see volume.Volume.Fsck.
 	Fsck(ctx context.Context, data bool, found func(volume.Finding)) (volume.Checked, error)
+	// Dump writes the volume's names to w; see package dump. After an error w has a part of them.
+	Dump(ctx context.Context, w io.Writer) error
 }
 
 // BlobInfo is a blob, for a person or a program to read.

@@ -159,6 +159,17 @@ func (c *Client) GetBlob(ctx context.Context, key blob.Key, off, n int64, w io.W
 	return err
 }
 
+// Dump implements Admin.
+func (c *Client) Dump(ctx context.Context, w io.Writer) error {
+	res, err := c.send(ctx, http.MethodGet, "/v1/dump", nil, nil)
+	if err != nil {
+		return err
+	}
+	defer res.Close()
+	_, err = io.Copy(w, res)
+	return err
+}
+
 // PutBlob implements Admin.
 func (c *Client) PutBlob(ctx context.Context, key blob.Key, r io.Reader) (BlobInfo, error) {
 	q := url.Values{}

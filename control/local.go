@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/graviton-fs/graviton/backend/blob"
+	"github.com/graviton-fs/graviton/dump"
 	"github.com/graviton-fs/graviton/fs/volume"
 )
 
@@ -119,6 +120,15 @@ func (l Local) Collect(ctx context.Context, grace time.Duration, full bool) (vol
 // Fsck implements Admin.
 func (l Local) Fsck(ctx context.Context, data bool, found func(volume.Finding)) (volume.Checked, error) {
 	return l.Volume.Fsck(ctx, data, found)
+}
+
+// Dump implements Admin.
+func (l Local) Dump(ctx context.Context, w io.Writer) error {
+	if err := l.Volume.SyncAll(ctx); err != nil {
+		return err
+	}
+	_, err := dump.Write(ctx, l.Volume.Names(), w)
+	return err
 }
 
 // Describe fills a Status from the volume.

@@ -86,6 +86,9 @@ func (s *Server) routes(mux *http.ServeMux, profile bool) {
 		return s.admin.Collect(r.Context(), grace, r.FormValue("full") == "true")
 	}))
 	mux.HandleFunc("POST /v1/fsck", s.fsck)
+	mux.HandleFunc("GET /v1/dump", func(w http.ResponseWriter, r *http.Request) {
+		s.bytes(w, r, func(out io.Writer) error { return s.admin.Dump(r.Context(), out) })
+	})
 	mux.HandleFunc("GET /v1/blobs", s.listBlobs)
 	mux.HandleFunc("GET /v1/blobs/{key}", s.getBlob)
 	mux.HandleFunc("GET /v1/blobs/{key}/info", s.reply(func(r *http.Request) (any, error) {
@@ -181,8 +184,7 @@ func (s *Server) listBlobs(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// getBlob answers with the bytes. An error after the first of them breaks the connection, so that a client never takes a
-// part for the whole.
+// getBlob answers with a blob's bytes.
 func (s *Server) getBlob(w http.ResponseWriter, r *http.Request) {
 	key, err := blob.ParseKey(r.PathValue("key"))
 	off, oerr := strconv.ParseInt(r.FormValue("off"), 10, 64)
@@ -191,8 +193,14 @@ func (s *Server) getBlob(w http.ResponseWriter, r *http.Request) {
 		s.reply(func(*http.Request) (any, error) { return nil, fmt.Errorf("%w: %w", blob.ErrInvalid, err) })(w, r)
 		return
 	}
+	s.bytes(w, r, func(out io.Writer) error { return s.admin.GetBlob(r.Context(), key, off, n, out) })
+}
+
+// bytes answers with what fn writes. An error after the first of it breaks the connection, so that a client never takes a
+// part for the whole.
+func (s *Server) bytes(w http.ResponseWriter, r *http.Request, fn func(out io.Writer) error) {
 	out := &countingWriter{w: w}
-	if err := s.admin.GetBlob(r.Context(), key, off, n, out); err != nil {
+	if err := fn(out); err != nil {
 		if out.n > 0 {
 			panic(http.ErrAbortHandler) // net/http's way to break a connection
 		}

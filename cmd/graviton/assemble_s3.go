@@ -97,7 +97,7 @@ func openS3Stores(ctx context.Context, cfg *config.Config, how access, log *slog
 // prepare takes the lease and makes sure of the names.
 func (b *bucketVolume) prepare(ctx context.Context) error {
 	if b.local.none() {
-		b.local.info.Copy = uuid.NewString()
+		b.local.info = copyInfo{Copy: uuid.NewString(), Holder: uuid.NewString()}
 	}
 	if err := b.acquire(ctx); err != nil {
 		return err
@@ -136,12 +136,12 @@ func (b *bucketVolume) acquire(ctx context.Context) error {
 		host = "unknown"
 	}
 	lc := s3.LeaseConfig{
-		Holder:   s3.Holder{Host: host, PID: os.Getpid(), Session: b.local.info.Copy, Mount: b.how.dir},
+		Holder:   s3.Holder{Host: host, PID: os.Getpid(), Session: b.local.info.Holder, Mount: b.how.dir},
 		TakeOver: b.how.takeOver, Trust: b.cfg.S3.SingleWriter == config.SingleWriterTrust,
 	}
 	b.lease, err = b.bucket.AcquireLease(ctx, lc)
 	var held *s3.HeldError
-	if errors.As(err, &held) && held.Holder.Session == b.local.info.Copy {
+	if errors.As(err, &held) && held.Holder.Session == b.local.info.Holder {
 		lc.TakeOver = true
 		b.lease, err = b.bucket.AcquireLease(ctx, lc)
 	}
@@ -159,7 +159,7 @@ func (b *bucketVolume) setAside(current backup.Current) error {
 	}
 	b.notice += fmt.Sprintf("This host's copy of the names is out of date, since host %s mounted the volume at %s. It is kept in %s.\n",
 		current.Host, current.Since.Local().Format(time.DateTime), aside)
-	b.local.info = copyInfo{Copy: uuid.NewString()}
+	b.local.info = copyInfo{Copy: uuid.NewString(), Holder: b.local.info.Holder}
 	return nil
 }
 
@@ -356,7 +356,7 @@ func (b *bucketVolume) describe(s *control.Status) {
 	m := b.bucket.Metrics()
 	st := &control.BucketStatus{
 		Name: b.where(), Requests: m.Requests, Sent: m.Sent, Received: m.Received,
-		Monthly: m.Monthly(s3.DefaultPrices, time.Now(), s.Used),
+		Monthly: m.Monthly(s3.DefaultPrices, later(time.Now(), m.Since.Add(time.Hour)), s.Used),
 	}
 	if b.lease != nil {
 		select {
@@ -372,6 +372,14 @@ func (b *bucketVolume) describe(s *control.Status) {
 		st.NamesCopied, st.CopyError = k.Last, k.Error
 	}
 	s.Bucket = st
+}
+
+// later keeps the first minutes of a mount from being taken for all of a month.
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // volumeID reads the id of the volume in a namespace.

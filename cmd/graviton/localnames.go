@@ -18,8 +18,9 @@ import (
 
 // copyInfo is what a copy of the names knows of itself: the file copy.json beside its database.
 type copyInfo struct {
-	Copy  string `json:"copy"`            // its id; see backup.Current
-	Adopt bool   `json:"adopt,omitempty"` // blobs that it doesn't name are still to be put into lost+found
+	Copy   string `json:"copy"`            // its id; see backup.Current
+	Holder string `json:"holder"`          // what the lease says of whoever has this directory
+	Adopt  bool   `json:"adopt,omitempty"` // blobs that it doesn't name are still to be put into lost+found
 }
 
 // localNames are a volume's names on this host, in a directory with copy.json and rocksdb/.
@@ -89,7 +90,7 @@ func (l *localNames) save() error {
 
 // restore makes the database from a dump. Until it is whole it is in a directory of its own.
 func (l *localNames) restore(ctx context.Context, p backup.Place, d backup.Dump, adopt bool) error {
-	fresh := &localNames{dir: l.dir + ".new", open: l.open, info: copyInfo{Copy: l.info.Copy, Adopt: adopt}}
+	fresh := &localNames{dir: l.dir + ".new", open: l.open, info: copyInfo{Copy: l.info.Copy, Holder: l.info.Holder, Adopt: adopt}}
 	if err := errors.Join(os.RemoveAll(fresh.dir), os.RemoveAll(l.dir)); err != nil {
 		return err
 	}

@@ -24,6 +24,9 @@ type BlobInfo struct {
 // Blobs is the raw store below the files.
 func (v *Volume) Blobs() blob.Store { return v.blobs }
 
+// Names is the store of the volume's names, for reading.
+func (v *Volume) Names() namespace.Store { return v.ns }
+
 // NewBlobKey returns a key for a blob that a person puts.
 func (v *Volume) NewBlobKey() blob.Key { return v.newKey() }
 

@@ -29,6 +29,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"keys":     keys,
 	"wait-for": waitFor,
 	"damage":   damage,
+	"bucket":   bucket,
 }
 
 // mounted DIR: DIR is a mount point (the daemon may be dead).

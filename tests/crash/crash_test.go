@@ -46,6 +46,21 @@ func TestKill(t *testing.T) {
 	c.summary(t)
 }
 
+// TestKillS3 is TestKill with the data in a bucket: what the daemon acknowledged is in the bucket, or in the names on
+// this host.
+func TestKillS3(t *testing.T) {
+	m := harness.Start(t, harness.NewS3(t, "").Mount())
+	c := newCampaign(t, m, nil, seed(t))
+	for range number(t, "GRAVITON_SOAK_ROUNDS", 2) {
+		if lost := c.round(t); lost != "" {
+			t.Errorf("round %d, after kill -9:\n    %s", c.rounds, indent(lost))
+		}
+		c.check(t)
+	}
+	c.empty(t)
+	c.summary(t)
+}
+
 // powerCampaign puts a volume on a disk that can be cut off.
 func powerCampaign(t *testing.T, bin string) *campaign {
 	t.Helper()

@@ -25,8 +25,8 @@ type arena struct {
 	runs    int
 }
 
-// newArena mounts both.
-func newArena(t *testing.T) *arena {
+// newArena mounts both: a native filesystem, and a volume with that configuration.
+func newArena(t *testing.T, cfg harness.Config) *arena {
 	t.Helper()
 	text, err := os.ReadFile("allowed.txt")
 	must(t, err)
@@ -36,7 +36,7 @@ func newArena(t *testing.T) *arena {
 	}
 	// The options of a FUSE mount; 1 GiB, so that mkfs takes blocks of 4 KiB. A sparse file.
 	native := harness.NewLoopFS(t, 1<<30, "nosuid,nodev,relatime")
-	m := harness.Start(t, harness.Config{Args: []string{"-o", "allow_other"}})
+	m := harness.Start(t, cfg.With("-o", "allow_other"))
 	return &arena{native: native.Dir, mount: m.Dir, remount: m.Remount, allow: allow}
 }
 

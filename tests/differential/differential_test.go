@@ -35,10 +35,8 @@ const testSeed = "20261124"
 // TestDifferential compares a mount with ext4: fixed traces first, then random ones, and last that
 // each allowed difference was one.
 func TestDifferential(t *testing.T) {
-	if os.Getenv("GRAVITON_SOAK_SEQUENCES") == "" && flag.Lookup("rapid.seed").Value.String() == "0" {
-		must(t, flag.Set("rapid.seed", testSeed))
-	}
-	a := newArena(t)
+	useSeed(t)
+	a := newArena(t, harness.Config{})
 	if n := len(calls); n < 30 {
 		t.Errorf("only %d calls", n)
 	}
@@ -67,6 +65,21 @@ func TestDifferential(t *testing.T) {
 		for _, line := range a.allow.unused() {
 			t.Errorf("allowed.txt: no run used %s", line)
 		}
+	}
+}
+
+// TestS3 runs a sample of random sequences on a volume in a bucket.
+func TestS3(t *testing.T) {
+	useSeed(t)
+	a := newArena(t, harness.NewS3(t, "").Mount())
+	must(t, a.search(search{sequences: sequences(t, normalSequences/10), length: 60, remount: true}))
+}
+
+// useSeed sets the seed of a run that isn't a soak, unless one was asked for.
+func useSeed(t *testing.T) {
+	t.Helper()
+	if os.Getenv("GRAVITON_SOAK_SEQUENCES") == "" && flag.Lookup("rapid.seed").Value.String() == "0" {
+		must(t, flag.Set("rapid.seed", testSeed))
 	}
 }
 
