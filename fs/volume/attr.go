@@ -76,6 +76,9 @@ func (v *Volume) SetAttr(ctx context.Context, ino namespace.Ino, set SetAttr) (*
 	if v.cfg.ReadOnly {
 		return nil, ErrReadOnly
 	}
+	if err := v.settleDir(ctx, ino); err != nil { // or its files would change its times later
+		return nil, err
+	}
 	n := v.nodes.get(v, ino)
 	defer v.nodes.put(n)
 	var rec *namespace.Inode

@@ -183,6 +183,20 @@ func (v *Volume) settleAll(ctx context.Context) error {
 	return v.settle(ctx, func(namespace.DentryKey, *node) bool { return true })
 }
 
+// settleName is settle for one name.
+func (v *Volume) settleName(ctx context.Context, dir namespace.Ino, name string) error {
+	want := namespace.DentryKey{Parent: dir, Name: name}
+	return v.settle(ctx, func(key namespace.DentryKey, _ *node) bool { return key == want })
+}
+
+// hasUnborn reports whether a directory's times are not those in the namespace, because of files created in it.
+func (v *Volume) hasUnborn(dir namespace.Ino) bool {
+	if v.births.count.Load() == 0 {
+		return false
+	}
+	return len(v.births.pick(func(key namespace.DentryKey, _ *node) bool { return key.Parent == dir })) > 0
+}
+
 // settleDir is settle for what is to be seen in a directory.
 func (v *Volume) settleDir(ctx context.Context, dir namespace.Ino) error {
 	return v.settle(ctx, func(key namespace.DentryKey, _ *node) bool { return key.Parent == dir })

@@ -172,6 +172,47 @@ func TestUnbornInDirectory(t *testing.T) {
 	e.done(h)
 }
 
+// TestUnbornTouchesDirectory looks at a directory in which a file was just created, in all ways that tell its time.
+func TestUnbornTouchesDirectory(t *testing.T) {
+	for name, look := range map[string]func(e *env, dir namespace.Ino) *namespace.Inode{
+		"lookup": func(e *env, _ namespace.Ino) *namespace.Inode { return e.lookup("d") },
+		"attributes": func(e *env, dir namespace.Ino) *namespace.Inode {
+			rec, err := e.v.GetAttr(ctx, dir)
+			must(e.t, err)
+			return rec
+		},
+		"change": func(e *env, dir namespace.Ino) *namespace.Inode {
+			rec, err := e.v.SetAttr(ctx, dir, volume.SetAttr{Mode: ptr(uint32(0o700))})
+			must(e.t, err)
+			return rec
+		},
+		"readdir": func(e *env, _ namespace.Ino) (rec *namespace.Inode) {
+			must(e.t, e.v.ReadDir(ctx, root, 0, true, func(ent volume.Entry) bool { rec = ent.Inode; return true }))
+			return rec
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var clock atomic.Int64
+			clock.Store(1000)
+			e := newEnv(t, func(c *volume.Config) { c.Now = func() namespace.Time { return namespace.Time{Sec: clock.Load()} } })
+			d, err := e.v.Create(ctx, root, "d", volume.Node{Mode: volume.ModeDir | 0o755})
+			must(t, err)
+			clock.Add(1)
+			_, h := e.createIn(d.Ino, "f")
+			if rec := look(e, d.Ino); rec.Mtime.Sec != 1001 {
+				t.Errorf("the directory was changed at %d, want 1001", rec.Mtime.Sec)
+			}
+			old := namespace.Time{Sec: 5}
+			_, err = e.v.SetAttr(ctx, d.Ino, volume.SetAttr{Mtime: &old})
+			must(t, err)
+			e.done(h)
+			if rec := e.lookup("d"); rec.Mtime != old {
+				t.Errorf("the directory's time was set to 5 and is %d", rec.Mtime.Sec)
+			}
+		})
+	}
+}
+
 // TestBirthAnswerLost has the transaction of a new file done, and its answer lost: the file is made once.
 func TestBirthAnswerLost(t *testing.T) {
 	e, c := newCounted(t)

@@ -12,7 +12,7 @@ func (v *Volume) Lookup(ctx context.Context, parent namespace.Ino, name string) 
 	if len(name) > MaxName {
 		return nil, ErrNameTooLong
 	}
-	if err := v.settleDir(ctx, parent); err != nil {
+	if err := v.settleName(ctx, parent, name); err != nil {
 		return nil, err
 	}
 	var rec *namespace.Inode
@@ -25,7 +25,7 @@ func (v *Volume) Lookup(ctx context.Context, parent namespace.Ino, name string) 
 	if err != nil {
 		return nil, err
 	}
-	if v.commits.Load() != commits { // maybe of this file: what left memory since is in neither
+	if v.commits.Load() != commits || v.hasUnborn(rec.Ino) { // maybe of this file: what left memory since is in neither
 		rec, err = v.GetAttr(ctx, rec.Ino)
 		if errors.Is(err, ErrStale) || err == nil && rec.Nlink == 0 { // removed meanwhile
 			return nil, ErrNotFound
@@ -46,7 +46,11 @@ type Entry struct {
 // false. 0 is the position before the first. Entries that stay are seen exactly once, however many others come and go
 // between the calls. With inodes, each entry comes with its inode.
 func (v *Volume) ReadDir(ctx context.Context, dir namespace.Ino, cookie uint64, inodes bool, fn func(Entry) bool) error {
-	if err := v.settleDir(ctx, dir); err != nil {
+	settle := v.settleDir
+	if inodes { // those of directories show when a name was made in them
+		settle = func(ctx context.Context, _ namespace.Ino) error { return v.settleAll(ctx) }
+	}
+	if err := settle(ctx, dir); err != nil {
 		return err
 	}
 	list := namespace.ListWant{Dir: dir, Cookie: cookie + 1, Limit: namesAhead, Inodes: inodes}
