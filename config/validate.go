@@ -36,6 +36,10 @@ func (c *Config) Validate() error {
 			fail("cache.dirty", "s3.multipart.part-size", c.Cache.Dirty.String()+" doesn't hold one part of an upload to S3, which is "+c.S3.Multipart.PartSize.String(),
 				"raise cache.dirty or lower s3.multipart.part-size")
 		}
+		if m := c.S3.Multipart; int64(m.MaxParts) < 2*int64(c.Cache.Dirty/m.PartSize)+4 {
+			fail("s3.multipart.max-parts", "cache.dirty", strconv.Itoa(m.MaxParts)+" parts of "+m.PartSize.String()+" don't hold what cache.dirty, which is "+
+				c.Cache.Dirty.String()+", may hold twice", "raise max-parts or part-size, or lower cache.dirty")
+		}
 	}
 	if (c.S3.AccessKeyID == "") != (c.S3.SecretAccessKey == "") {
 		empty, set := "s3.access-key-id", "s3.secret-access-key"

@@ -98,6 +98,10 @@ func printStatus(out io.Writer, s control.Status) error {
 	fmt.Fprintf(w, "  space\t%s free of %s\n", humanBytes(s.Free), humanBytes(s.Total))
 	fmt.Fprintf(w, "  not stored yet\t%s (at most %s)\n", humanBytes(int64(s.Activity.Dirty)),
 		humanBytes(int64(s.Activity.DirtyLimit)))
+	if s.Activity.StagedIn > 0 {
+		fmt.Fprintf(w, "  to be packed\t%s of %s files, stored with the names so far\n", humanBytes(int64(s.Activity.Staged)),
+			humanize.Comma(int64(s.Activity.StagedIn)))
+	}
 	fmt.Fprintf(w, "  open inodes\t%d\n", s.Activity.OpenInodes)
 	fmt.Fprintf(w, "  memory\t%s resident; cache %s\n", humanBytes(int64(s.Memory)), hitRate(s.CacheHits, s.CacheMiss))
 	if s.Bucket != nil {

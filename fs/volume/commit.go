@@ -95,7 +95,7 @@ func (n *node) changeOnly(ctx context.Context, chg change) error {
 func (n *node) growing() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.stream != nil || n.dirty.bytes > uint64(n.v.cfg.InlineMax)
+	return n.stream != nil || n.dirty.bytes > uint64(max(n.v.cfg.InlineMax, n.v.cfg.StageMax))
 }
 
 // takeBatch takes all written data out of the writers' reach. The caller holds mu.
@@ -137,14 +137,14 @@ func (n *node) storeBatch(ctx context.Context, b *batch) ([]*namespace.Extent, e
 			n.dropStream(ctx, b.stream)
 			return nil, err
 		}
-	case b.loose > uint64(n.v.cfg.InlineMax):
+	case b.loose > n.v.inlineLimit():
 		b.key = n.v.newKey()
 		content := b.gather()
 		if err := n.v.blobs.Put(ctx, b.key, bytes.NewReader(content), int64(len(content)), n.hints()); err != nil {
 			return nil, err
 		}
 	default:
-		return b.inlineExtents(n.ino), nil
+		return b.inlineExtents(n.ino, uint64(max(n.v.cfg.InlineMax, stageChunk))), nil
 	}
 	return b.blobExtents(n.ino), nil
 }
@@ -179,20 +179,27 @@ func (b *batch) blobExtents(ino namespace.Ino) []*namespace.Extent {
 	return list
 }
 
-// inlineExtents describes the pieces with their bytes.
-func (b *batch) inlineExtents(ino namespace.Ino) []*namespace.Extent {
+// inlineExtents describes the pieces with their bytes, by extents of at most a size.
+func (b *batch) inlineExtents(ino namespace.Ino, most uint64) []*namespace.Extent {
 	var list []*namespace.Extent
 	var last *namespace.Extent
 	for i := range b.pieces {
 		p := &b.pieces[i]
-		if last != nil && last.End() == p.off {
-			last.Len += p.length
-			last.Inline = append(last.Inline, p.data...)
-			continue
+		for done := uint64(0); done < p.length; {
+			off := p.off + done
+			if last == nil || last.End() != off || last.Len >= most {
+				last = &namespace.Extent{Ino: ino, Off: off}
+				list = append(list, last)
+			}
+			n := min(p.length-done, most-last.Len)
+			data := p.data[done : done+n : done+n]
+			if last.Len > 0 {
+				data = append(last.Inline, data...)
+			}
+			// The piece's bytes stay unchanged once taken; the full slice makes an append copy them.
+			last.Inline, last.Len = data, last.Len+n
+			done += n
 		}
-		// The piece's bytes stay unchanged once taken; the full slice makes an append copy them.
-		last = &namespace.Extent{Ino: ino, Off: p.off, Len: p.length, Inline: p.data[:p.length:p.length]}
-		list = append(list, last)
 	}
 	return list
 }
@@ -213,6 +220,7 @@ func (n *node) commitExtents(ctx context.Context, b *batch, list []*namespace.Ex
 		want.Reclaims = n.birth == nil
 	}
 	var rec *namespace.Inode
+	var inline uint64
 	err := n.v.update(ctx, want, func(tx namespace.Tx) (err error) {
 		if rec, err = n.record(tx); err != nil {
 			return err
@@ -235,9 +243,13 @@ func (n *node) commitExtents(ctx context.Context, b *batch, list []*namespace.Ex
 			}
 		}
 		edit.finish()
+		inline = edit.inline
 		return nil
 	})
 	n.born(err)
+	if err == nil {
+		n.v.noteStaged(rec, inline)
+	}
 	return rec, err
 }
 

@@ -28,6 +28,9 @@ func (v *Volume) Abandon() {
 // the window of written data. The store's parts must be small too.
 func (v *Volume) SmallStreams(part, window uint64) { v.part, v.window = part, window }
 
+// Pack does what the packer does in the background, for all files.
+func (v *Volume) Pack(ctx context.Context) error { return v.pack(ctx, 0) }
+
 // Reap removes an orphan that nobody has open, now.
 func (v *Volume) Reap(ctx context.Context, ino namespace.Ino) bool { return v.reap(ctx, ino) }
 

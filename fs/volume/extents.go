@@ -8,12 +8,13 @@ import (
 // extentEdit changes an inode's extents inside a transaction and keeps the sums that go with them: the inode's size and
 // bytes, the volume's usage, the blobs' references.
 type extentEdit struct {
-	v     *Volume
-	tx    namespace.Tx
-	rec   *namespace.Inode
-	bytes int64
-	refs  map[blob.Key]int64
-	made  map[blob.Key]uint64
+	v      *Volume
+	tx     namespace.Tx
+	rec    *namespace.Inode
+	bytes  int64
+	inline uint64 // bytes of inline extents that were inserted
+	refs   map[blob.Key]int64
+	made   map[blob.Key]uint64
 }
 
 func newExtentEdit(v *Volume, tx namespace.Tx, rec *namespace.Inode) *extentEdit {
@@ -88,6 +89,7 @@ func (e *extentEdit) mergeInline(x *namespace.Extent) error {
 func (e *extentEdit) insert(x *namespace.Extent) {
 	e.tx.Put(x)
 	e.bytes += int64(x.Len)
+	e.inline += uint64(len(x.Inline))
 	if x.Blob != "" {
 		e.refs[x.Blob]++
 	}

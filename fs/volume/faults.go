@@ -49,6 +49,8 @@ type Stats struct {
 	OpenInodes int     `json:"openInodes"`
 	Dirty      uint64  `json:"dirtyBytes"` // written, not yet committed
 	DirtyLimit uint64  `json:"dirtyLimit"`
+	Staged     uint64  `json:"stagedBytes"` // committed in the namespace, not yet packed into blobs
+	StagedIn   int     `json:"stagedFiles"`
 	Faults     uint64  `json:"faults"`
 	LastFaults []Fault `json:"lastFaults,omitempty"`
 }
@@ -60,6 +62,7 @@ func (v *Volume) Stats() Stats {
 	s.OpenInodes = len(v.nodes.m)
 	v.nodes.mu.Unlock()
 	s.Dirty, s.DirtyLimit = v.dirty.load()
+	s.StagedIn, s.Staged = v.staging.load()
 	v.faults.mu.Lock()
 	defer v.faults.mu.Unlock()
 	s.Faults = v.faults.count

@@ -73,10 +73,13 @@ type model struct {
 	v     *volume.Volume
 	root  *object
 	files []*file
+
+	staging bool // small data is committed inline and packed later
 }
 
 func newModel(t *rapid.T) *model {
 	m := &model{t: t, blobs: newSmallParts()}
+	m.staging = rapid.Bool().Draw(t, "staging")
 	var err error
 	m.path, err = os.MkdirTemp("", "model")
 	m.must(err)
@@ -91,6 +94,9 @@ func newModel(t *rapid.T) *model {
 func (m *model) open() {
 	cfg := testConfig()
 	cfg.InlineMax, cfg.Dirty = 512, 64<<10
+	if m.staging {
+		cfg.StageMax = 6 << 10
+	}
 	v, err := volume.Open(ctx, m.db.Namespace(), m.blobs, cfg)
 	m.must(err)
 	v.SmallStreams(smallPart, smallPart/2)
@@ -173,6 +179,14 @@ func (m *model) name(label string) string {
 	return rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(m.t, label)
 }
 
+// pack moves staged data into blobs.
+func (m *model) pack() {
+	if !m.staging {
+		m.t.Skip()
+	}
+	m.must(m.v.Pack(ctx))
+}
+
 // actions are the steps that rapid draws from. Those that matter most are in it more than once.
 func (m *model) actions() map[string]func(*rapid.T) {
 	steps := map[string]func(){
@@ -181,7 +195,7 @@ func (m *model) actions() map[string]func(*rapid.T) {
 		"readdir": m.readdir, "getattr": m.getattr,
 		"open": m.openFile, "close": m.closeFile, "fsync": m.fsync, "write": m.write, "write2": m.write,
 		"write3": m.write, "stream": m.stream, "read": m.read, "read2": m.read, "truncate": m.truncate,
-		"allocate": m.allocate, "copy": m.copyRange, "seek": m.seek, "idle": m.idle, "collect": m.collect,
+		"allocate": m.allocate, "copy": m.copyRange, "seek": m.seek, "idle": m.idle, "collect": m.collect, "pack": m.pack,
 		"crash": m.crash,
 	}
 	out := map[string]func(*rapid.T){}

@@ -59,7 +59,7 @@ func (o *overlay) give(p *piece, s *stream, at uint64) {
 func (n *node) layOut(s *stream) []part {
 	var jobs []part
 	top := len(s.given)
-	for n.hasLoose(s, top+1) {
+	for top < s.limit && n.hasLoose(s, top+1) {
 		top++
 	}
 	for number := 1; number <= top; number++ {

@@ -2,6 +2,7 @@ package volume
 
 import (
 	"context"
+	"math"
 	"slices"
 	"sync"
 
@@ -15,7 +16,7 @@ const streamWindow = 2 << 20
 // streamPart is the size of the usual stores' parts, in bytes.
 const streamPart = 4 << 20
 
-// streamParts is how many parts of one stream are on their way at a time.
+// streamParts is how many parts of one stream are on their way at a time, where the configuration doesn't say it.
 const streamParts = 2
 
 // streamBulk is how many parts of written data that make no whole part a file may have in memory before they are
@@ -33,6 +34,7 @@ type stream struct {
 	up       blob.Upload
 	partSize uint64
 	base     uint64 // file offset of the first part
+	limit    int    // the last part that is placed by file offset; those behind it are for what has no place
 	given    []bool // by part number - 1: given out; guarded by the node's mu
 	full     []int  // numbers of parts that are whole and wait for the window; guarded by the node's mu
 	size     uint64 // bytes of the blob, once its layout is final
@@ -73,10 +75,23 @@ func (n *node) feed(ctx context.Context, lo, hi uint64) {
 	}
 	n.mu.Lock()
 	bulk := n.dirty.loose >= streamBulk*n.v.part+n.v.window && (n.stream == nil || len(n.stream.full) == 0)
+	// The blob has all the parts that it can have: it is completed, and the file goes on in a next one.
+	spent := n.stream != nil && n.stream.isGiven(n.stream.limit)
 	n.mu.Unlock()
-	if bulk {
+	if bulk || spent {
 		n.flushFor(ctx)
 	}
+}
+
+// partLimit is how many parts of an upload are placed by file offset. The written data that memory can hold beside them
+// has to fit in those that remain.
+func (v *Volume) partLimit(up blob.Upload) int {
+	l, ok := up.(blob.PartLimiter)
+	if !ok {
+		return math.MaxInt
+	}
+	_, dirty := v.dirty.load()
+	return max(1, l.MaxParts()-int(dirty/uint64(up.PartSize()))-2)
 }
 
 // streamable reports whether the written data are the beginning of a long sequence. Where they don't go on at the end of
@@ -113,7 +128,8 @@ func (n *node) startStream(ctx context.Context) *stream {
 	if err != nil {
 		return nil
 	}
-	s := &stream{key: key, up: up, partSize: uint64(up.PartSize()), slots: make(chan struct{}, streamParts)}
+	s := &stream{key: key, up: up, partSize: uint64(up.PartSize()), slots: make(chan struct{}, n.v.cfg.Parts)}
+	s.limit = n.v.partLimit(up)
 	n.mu.Lock()
 	first := n.stream
 	p := n.dirty.firstLoose(0, MaxFile)
@@ -136,7 +152,7 @@ func (s *stream) mark(o *overlay, lo, hi uint64) {
 		return
 	}
 	first := int((max(lo, s.base) - s.base) / s.partSize)
-	last := min(int((hi-1-s.base)/s.partSize), len(s.given)+streamAhead)
+	last := min(int((hi-1-s.base)/s.partSize), len(s.given)+streamAhead, s.limit-1)
 	for i := first; i <= last; i++ {
 		if s.isGiven(i+1) || slices.Contains(s.full, i+1) || !s.ours(o, i+1) {
 			continue

@@ -57,6 +57,9 @@ type Config struct {
 	Shared    bool // other daemons may change the volume at the same time
 	Atime     Atime
 	InlineMax int           // bytes up to which data goes into the namespace instead of a blob
+	StageMax  int           // as InlineMax for what one commit makes durable, until it is packed into blobs; for stores that are far away
+	PartSize  int64         // bytes of the parts of the store's uploads, if they are larger than 4 MiB
+	Parts     int           // parts of one file that are on their way at a time; 0 means 2
 	Dirty     int64         // bytes of written data held in memory before writers wait
 	GCGrace   time.Duration // how long an unreferenced blob is kept
 	GCEvery   time.Duration // how often gc looks; 0 turns the background gc off
@@ -103,6 +106,7 @@ type Volume struct {
 	part    uint64        // size of an upload's part, as far as it matters for when a stream begins
 	window  uint64        // see streamWindow
 	faults  faultLog
+	staging staging
 
 	// leftover is set when the session may have stored something that no record names.
 	leftover atomic.Bool
@@ -132,7 +136,11 @@ func Open(ctx context.Context, ns namespace.Store, blobs blob.Store, cfg Config)
 	v.ghosts.m = map[namespace.Ino]*namespace.Inode{}
 	v.births.m = map[namespace.DentryKey]*node{}
 	v.dirty = newBudget(cfg.Dirty)
-	v.part, v.window = streamPart, streamWindow
+	v.part, v.window = max(streamPart, uint64(cfg.PartSize)), streamWindow
+	if v.cfg.Parts == 0 {
+		v.cfg.Parts = streamParts
+	}
+	v.staging.files = map[namespace.Ino]staged{}
 	v.reapers = make(chan namespace.Ino, 1024)
 	vol, err := v.loadOrCreate(ctx)
 	if err != nil {
@@ -155,6 +163,9 @@ func Open(ctx context.Context, ns namespace.Store, blobs blob.Store, cfg Config)
 	if !cfg.ReadOnly {
 		v.bg.Go(func() error { v.reapLoop(run); return nil })
 		v.bg.Go(func() error { v.collectLoop(run, dead); return nil })
+		if v.stages() {
+			v.bg.Go(func() error { v.packLoop(run, len(dead) > 0); return nil })
+		}
 	}
 	return v, nil
 }
@@ -169,6 +180,12 @@ func (v *Volume) Session() uint64 { return v.session }
 // volume is closed all the same.
 func (v *Volume) Close(ctx context.Context) error {
 	err := v.SyncAll(ctx)
+	if v.stages() {
+		if perr := v.pack(ctx, 0); perr != nil {
+			v.log.Warn("staged data was not packed into blobs, the next mount does it", "err", perr)
+			v.leftover.Store(true)
+		}
+	}
 	v.stop()
 	if werr := v.bg.Wait(); err == nil {
 		err = werr
