@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/graviton-fs/graviton/backend/pg/pgtest"
 	"github.com/graviton-fs/graviton/tests/harness"
 )
 
@@ -33,25 +34,16 @@ func seed(t *testing.T) uint64 {
 
 // TestKill kills the daemon with SIGKILL. Promises 2 and 4: what a close wrote, and every change of
 // a name or an attribute that returned, is there; a rename happened or didn't.
-func TestKill(t *testing.T) {
-	m := harness.Start(t, harness.Config{})
-	c := newCampaign(t, m, nil, seed(t))
-	for range number(t, "GRAVITON_SOAK_ROUNDS", 5) {
-		if lost := c.round(t); lost != "" {
-			t.Errorf("round %d, after kill -9:\n    %s", c.rounds, indent(lost))
-		}
-		c.check(t)
-	}
-	c.empty(t)
-	c.summary(t)
-}
+func TestKill(t *testing.T) { harness.EachBackend(t, testKill) }
 
-// TestKillS3 is TestKill with the data in a bucket: what the daemon acknowledged is in the bucket, or in the names on
-// this host.
-func TestKillS3(t *testing.T) {
-	m := harness.Start(t, harness.NewS3(t, "").Mount())
+func testKill(t *testing.T, b harness.Backend) {
+	rounds := 5
+	if b.Brief {
+		rounds = 2
+	}
+	m := harness.Start(t, b.Config(t))
 	c := newCampaign(t, m, nil, seed(t))
-	for range number(t, "GRAVITON_SOAK_ROUNDS", 2) {
+	for range number(t, "GRAVITON_SOAK_ROUNDS", rounds) {
 		if lost := c.round(t); lost != "" {
 			t.Errorf("round %d, after kill -9:\n    %s", c.rounds, indent(lost))
 		}
@@ -71,8 +63,10 @@ func powerCampaign(t *testing.T, bin string) *campaign {
 
 // TestPower cuts off the disk. Promise 3: everything that returned before an acknowledged sync
 // began is there, whatever file or folder was synced; the rest is a moment in the past.
-func TestPower(t *testing.T) {
-	c := powerCampaign(t, "")
+func TestPower(t *testing.T) { testPower(t, powerCampaign(t, "")) }
+
+func testPower(t *testing.T, c *campaign) {
+	t.Helper()
 	for range number(t, "GRAVITON_SOAK_POWER_ROUNDS", 3) {
 		if lost := c.round(t); lost != "" {
 			t.Errorf("round %d, after power loss:\n    %s", c.rounds, indent(lost))
@@ -84,6 +78,31 @@ func TestPower(t *testing.T) {
 	if c.syncs == 0 {
 		t.Error("no sync was acknowledged: nothing was tested")
 	}
+}
+
+// server is the disk of a volume in PostgreSQL.
+type server struct {
+	*pgtest.Server
+	t *testing.T
+}
+
+// Shutdown ends the server without a checkpoint: what it hasn't written to its log is lost.
+func (s server) Shutdown() error { return s.StopImmediate() }
+
+func (s server) Unmount() {}
+
+func (s server) Mount() {
+	s.t.Helper()
+	if err := s.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// TestPowerPostgres is TestPower for a database, whose server recovers from its log.
+func TestPowerPostgres(t *testing.T) {
+	s := pgtest.Start(t, pgtest.Options{})
+	m := harness.Start(t, harness.OnServer(t, s, ""))
+	testPower(t, newCampaign(t, m, server{s, t}, seed(t)))
 }
 
 // TestPowerWithoutSync shows that TestPower can fail: a build that doesn't sync its log loses

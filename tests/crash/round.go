@@ -17,10 +17,17 @@ import (
 // workers is how many work at once: more than cores, so that calls are under way at every moment.
 const workers = 6
 
+// disk is what keeps a volume, where it can be cut off.
+type disk interface {
+	Shutdown() error // what isn't on it now never will be
+	Unmount()
+	Mount()
+}
+
 // campaign is a series of crashes of one volume.
 type campaign struct {
 	m      *harness.Mount
-	disk   *harness.LoopFS // nil: only the daemon is killed
+	disk   disk // nil: only the daemon is killed
 	rng    *rand.Rand
 	states [workers]state
 
@@ -28,7 +35,7 @@ type campaign struct {
 }
 
 // newCampaign makes the workers' folders on a mounted volume.
-func newCampaign(t *testing.T, m *harness.Mount, disk *harness.LoopFS, seed uint64) *campaign {
+func newCampaign(t *testing.T, m *harness.Mount, disk disk, seed uint64) *campaign {
 	t.Helper()
 	t.Logf("seed %d", seed)
 	c := &campaign{m: m, disk: disk, rng: rand.New(rand.NewPCG(seed, 11))}

@@ -25,18 +25,12 @@ type arena struct {
 	runs    int
 }
 
-// newArena mounts both: a native filesystem, and a volume with that configuration.
-func newArena(t *testing.T, cfg harness.Config) *arena {
+// newArena mounts both.
+func newArena(t *testing.T, b harness.Backend, allow *allowed) *arena {
 	t.Helper()
-	text, err := os.ReadFile("allowed.txt")
-	must(t, err)
-	allow, err := parseAllowed(string(text))
-	if err != nil {
-		t.Fatalf("allowed.txt: %v", err)
-	}
 	// The options of a FUSE mount; 1 GiB, so that mkfs takes blocks of 4 KiB. A sparse file.
 	native := harness.NewLoopFS(t, 1<<30, "nosuid,nodev,relatime")
-	m := harness.Start(t, cfg.With("-o", "allow_other"))
+	m := harness.Start(t, b.Config(t).With("-o", "allow_other"))
 	return &arena{native: native.Dir, mount: m.Dir, remount: m.Remount, allow: allow}
 }
 

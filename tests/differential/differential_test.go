@@ -32,14 +32,45 @@ const normalSequences = 300
 // the soak, and comes into a normal run as a trace.
 const testSeed = "20261124"
 
-// TestDifferential compares a mount with ext4: fixed traces first, then random ones, and last that
+// fewSequences is how many scripts/test runs on each backend but the first: the calls mean the same on all, and what
+// differs is how the kernel and the volume keep what they know, and where data goes.
+const fewSequences = 60
+
+// TestDifferential compares a mount with ext4, on each backend: fixed traces first, then random ones, and last that
 // each allowed difference was one.
 func TestDifferential(t *testing.T) {
-	useSeed(t)
-	a := newArena(t, harness.Config{})
+	if os.Getenv("GRAVITON_SOAK_SEQUENCES") == "" && flag.Lookup("rapid.seed").Value.String() == "0" {
+		must(t, flag.Set("rapid.seed", testSeed))
+	}
 	if n := len(calls); n < 30 {
 		t.Errorf("only %d calls", n)
 	}
+	text, err := os.ReadFile("allowed.txt")
+	must(t, err)
+	allow, err := parseAllowed(string(text))
+	if err != nil {
+		t.Fatalf("allowed.txt: %v", err)
+	}
+	whole := false
+	harness.EachBackend(t, func(t *testing.T, b harness.Backend) {
+		n := normalSequences
+		if b.Brief {
+			n = fewSequences
+		}
+		if compare(t, newArena(t, b, allow), n) && !b.Brief {
+			whole = true
+		}
+	})
+	if !t.Failed() && whole { // not with -run for a part of it
+		for _, line := range allow.unused() {
+			t.Errorf("allowed.txt: no run used %s", line)
+		}
+	}
+}
+
+// compare runs all traces and n random sequences, and reports whether -run left nothing out.
+func compare(t *testing.T, a *arena, n int) (whole bool) {
+	t.Helper()
 	traces, err := filepath.Glob("testdata/*.trace")
 	must(t, err)
 	ran := 0
@@ -55,32 +86,13 @@ func TestDifferential(t *testing.T) {
 	}
 	t.Run("calls", func(t *testing.T) {
 		ran++
-		must(t, a.search(search{sequences: sequences(t, normalSequences), length: 60, remount: true}))
+		must(t, a.search(search{sequences: sequences(t, n), length: 60, remount: true}))
 	})
 	t.Run("timestamps", func(t *testing.T) {
 		ran++
-		must(t, a.search(search{sequences: sequences(t, normalSequences/5), length: 20, clock: true}))
+		must(t, a.search(search{sequences: sequences(t, n/5), length: 20, clock: true}))
 	})
-	if !t.Failed() && ran == len(traces)+2 { // not with -run for a part of it
-		for _, line := range a.allow.unused() {
-			t.Errorf("allowed.txt: no run used %s", line)
-		}
-	}
-}
-
-// TestS3 runs a sample of random sequences on a volume in a bucket.
-func TestS3(t *testing.T) {
-	useSeed(t)
-	a := newArena(t, harness.NewS3(t, "").Mount())
-	must(t, a.search(search{sequences: sequences(t, normalSequences/10), length: 60, remount: true}))
-}
-
-// useSeed sets the seed of a run that isn't a soak, unless one was asked for.
-func useSeed(t *testing.T) {
-	t.Helper()
-	if os.Getenv("GRAVITON_SOAK_SEQUENCES") == "" && flag.Lookup("rapid.seed").Value.String() == "0" {
-		must(t, flag.Set("rapid.seed", testSeed))
-	}
+	return ran == len(traces)+2
 }
 
 func must(t *testing.T, err error) {

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/graviton-fs/graviton/backend/pg/pgtest"
 )
 
 // commandTimeout bounds one command of the binary: longer than any that a test runs, short enough
@@ -109,10 +111,14 @@ func RemoveBuilds() {
 	builds.paths = nil
 }
 
-// Main runs a package's tests and then removes what they built. Call it from TestMain.
+// Main runs a package's tests and then removes what they built and started. Call it from TestMain.
 func Main(m *testing.M) {
 	code := m.Run()
 	RemoveBuilds()
+	if err := pgtest.StopShared(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
+	}
 	os.Exit(code)
 }
 
@@ -133,9 +139,16 @@ func (r Result) String() string {
 // binary can't be started; the caller judges the exit code.
 func Command(t testing.TB, bin string, args ...string) Result {
 	t.Helper()
+	return command(t, bin, nil, args...)
+}
+
+// command is Command with NAME=VALUE added to the environment.
+func command(t testing.TB, bin string, env []string, args ...string) Result {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, bin, args...)
+	cmd.Env = append(os.Environ(), env...)
 	// The daemon inherits what it is given: files instead of pipes, so that Run returns when the
 	// command ends and not when the daemon does.
 	stdout, stderr := tempFile(t), tempFile(t)

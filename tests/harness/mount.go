@@ -25,6 +25,7 @@ type Mount struct {
 	bin  string
 	args []string // extra arguments of every mount
 	file string   // configuration file, or ""
+	env  []string // NAME=VALUE, for every command on the volume
 	pid  int      // of the daemon, 0 when none should run
 }
 
@@ -34,6 +35,7 @@ type Config struct {
 	State string   // "" makes a temporary folder
 	Args  []string // extra arguments of `graviton mount`, before DIR
 	File  string   // configuration file; "" for the embedded default
+	Env   []string // NAME=VALUE, as secrets that the file refers to
 }
 
 // New prepares a volume without mounting it. Whatever is mounted at the test's end is unmounted;
@@ -41,7 +43,7 @@ type Config struct {
 func New(t testing.TB, cfg Config) *Mount {
 	t.Helper()
 	Require(t)
-	m := &Mount{t: t, bin: cfg.Bin, State: cfg.State, args: cfg.Args, file: cfg.File}
+	m := &Mount{t: t, bin: cfg.Bin, State: cfg.State, args: cfg.Args, file: cfg.File, env: cfg.Env}
 	if m.bin == "" {
 		m.bin = Binary(t)
 	}
@@ -100,6 +102,12 @@ func (m *Mount) Set() []string {
 	return set
 }
 
+// command runs the binary with what this volume needs in the environment.
+func (m *Mount) command(args ...string) Result {
+	m.t.Helper()
+	return command(m.t, m.bin, m.env, args...)
+}
+
 // Mount mounts the volume and fails the test when that fails.
 func (m *Mount) Mount() {
 	m.t.Helper()
@@ -113,7 +121,7 @@ func (m *Mount) TryMount() Result {
 	m.t.Helper()
 	args := append([]string{"mount"}, m.Set()...)
 	args = append(append(args, m.args...), m.Dir)
-	res := Command(m.t, m.bin, args...)
+	res := m.command(args...)
 	if res.Code == 0 {
 		m.pid = m.statusPID()
 	}
@@ -123,7 +131,7 @@ func (m *Mount) TryMount() Result {
 // Unmount unmounts with `graviton unmount` and fails the test unless nothing is left behind.
 func (m *Mount) Unmount() {
 	m.t.Helper()
-	if res := Command(m.t, m.bin, "unmount", m.Dir); res.Code != 0 {
+	if res := m.command("unmount", m.Dir); res.Code != 0 {
 		m.t.Fatalf("unmount failed: %v\n%s", res, m.Logs())
 	}
 	if Mounted(m.Dir) {
@@ -179,14 +187,14 @@ func (m *Mount) PID() int { return m.pid }
 // Run runs a graviton command as it is given.
 func (m *Mount) Run(args ...string) Result {
 	m.t.Helper()
-	return Command(m.t, m.bin, args...)
+	return m.command(args...)
 }
 
 // RunStore runs a graviton command on this volume's store, mounted or not: a command, its flags,
 // and no operands, for example RunStore("gc", "--grace", "0s").
 func (m *Mount) RunStore(args ...string) Result {
 	m.t.Helper()
-	return Command(m.t, m.bin, append(args, m.Set()...)...)
+	return m.command(append(args, m.Set()...)...)
 }
 
 // Logs returns the end of each log below the state-dir, for messages.
@@ -208,7 +216,7 @@ func (m *Mount) Logs() string {
 // statusPID asks the daemon who it is.
 func (m *Mount) statusPID() int {
 	m.t.Helper()
-	res := Command(m.t, m.bin, "status", "--json", m.Dir)
+	res := m.command("status", "--json", m.Dir)
 	var status struct {
 		PID int `json:"pid"`
 	}
@@ -221,7 +229,7 @@ func (m *Mount) statusPID() int {
 // cleanup unmounts what is mounted; when that fails it says so and uses force.
 func (m *Mount) cleanup() {
 	if m.pid != 0 && Mounted(m.Dir) {
-		if res := Command(m.t, m.bin, "unmount", m.Dir); res.Code != 0 {
+		if res := m.command("unmount", m.Dir); res.Code != 0 {
 			m.t.Errorf("cleanup: %v\n%s", res, m.Logs())
 		}
 	}

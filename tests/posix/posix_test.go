@@ -21,9 +21,9 @@ var left = map[string]string{
 
 func TestMain(m *testing.M) { harness.Main(m) }
 
-func TestPosix(t *testing.T) { run(t, harness.Config{}) }
-
-func TestPosixS3(t *testing.T) { run(t, harness.NewS3(t, "").Mount()) }
+func TestPosix(t *testing.T) {
+	harness.EachBackend(t, func(t *testing.T, b harness.Backend) { run(t, b.Config(t)) })
+}
 
 // run runs the suite on a mount.
 func run(t *testing.T, cfg harness.Config) {

@@ -1,0 +1,73 @@
+package harness
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/graviton-fs/graviton/backend/pg/pgtest"
+)
+
+// Backend is a kind of store that a test's volume is kept in.
+type Backend struct {
+	Name string
+	// Brief says that a run in moderate time does less of what is random.
+	Brief bool
+	// Config makes a store for one volume, and is the configuration of its mounts.
+	Config func(t testing.TB) Config
+}
+
+// The backends there are. A volume on PostgreSQL has a database and a role of its own, on the server that pgtest starts;
+// one in a bucket has a server of its own.
+var (
+	RocksDB  = Backend{Name: "rocksdb", Config: func(testing.TB) Config { return Config{} }}
+	Postgres = Backend{Name: "postgres", Brief: true, Config: func(t testing.TB) Config {
+		return OnServer(t, pgtest.Shared(t), "")
+	}}
+	PostgresLargeObjects = Backend{Name: "postgres-large-objects", Brief: true, Config: func(t testing.TB) Config {
+		return OnServer(t, pgtest.Shared(t), "use-large-objects = true")
+	}}
+	Bucket = Backend{Name: "s3", Brief: true, Config: func(t testing.TB) Config { return NewS3(t, "").Mount() }}
+)
+
+// EachBackend runs a test on every backend, or on those that GRAVITON_TEST_BACKENDS names, separated by commas.
+func EachBackend(t *testing.T, test func(t *testing.T, b Backend)) {
+	t.Helper()
+	all := []Backend{RocksDB, Postgres, PostgresLargeObjects, Bucket}
+	names := strings.FieldsFunc(os.Getenv("GRAVITON_TEST_BACKENDS"), func(r rune) bool { return r == ',' })
+	for _, name := range names {
+		if !slices.ContainsFunc(all, func(b Backend) bool { return b.Name == name }) {
+			t.Fatalf("GRAVITON_TEST_BACKENDS: there is no backend %q", name)
+		}
+	}
+	for _, b := range all {
+		if len(names) == 0 || slices.Contains(names, b.Name) {
+			t.Run(b.Name, func(t *testing.T) { test(t, b) })
+		}
+	}
+}
+
+// OnServer is the configuration of a volume in a new database of a server. The password is in the environment; more is
+// added to the postgres block.
+func OnServer(t testing.TB, s *pgtest.Server, more string) Config {
+	t.Helper()
+	d := s.Database(t)
+	path := filepath.Join(TempDir(t), "graviton.conf")
+	text := fmt.Sprintf(`graviton {
+  backend = "postgres"
+  postgres {
+    url = "jdbc:postgresql://127.0.0.1:%d/%s"
+    username = %q
+    password = ${GRAVITON_PG_PASSWORD}
+    %s
+  }
+}
+`, s.Port(), d.Name, d.Role, more)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return Config{File: path, Env: []string{"GRAVITON_PG_PASSWORD=" + d.Password}}
+}
