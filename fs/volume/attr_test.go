@@ -105,6 +105,34 @@ func TestTimes(t *testing.T) {
 	}
 }
 
+// TestTimesOfDataInMemory wants the ctime of a change that came after a write, whether or not the write is committed.
+func TestTimesOfDataInMemory(t *testing.T) {
+	c, set := newClock(1000)
+	e := newEnv(t, set)
+	e.put("f", []byte("x"))
+	h := e.openFile("f")
+	c.set(2000)
+	e.write(h, 0, make([]byte, 100_000))
+	c.set(3000)
+	rec, err := e.v.Link(ctx, h.Ino(), root, "g")
+	must(t, err)
+	want := func(rec *namespace.Inode, when string, mtime, ctime int64) {
+		t.Helper()
+		if rec.Mtime.Sec != mtime || rec.Ctime.Sec != ctime {
+			t.Errorf("%s mtime is %d and ctime is %d, want %d and %d", when, rec.Mtime.Sec, rec.Ctime.Sec, mtime, ctime)
+		}
+	}
+	want(rec, "after the link", 2000, 3000)
+	want(e.lookup("f"), "before the commit", 2000, 3000)
+	must(t, h.Sync(ctx))
+	want(e.lookup("f"), "after the commit", 2000, 3000)
+	c.set(4000)
+	e.write(h, 0, []byte("x"))
+	want(e.lookup("f"), "after a write", 4000, 4000)
+	e.done(h)
+	want(e.lookup("f"), "after the close", 4000, 4000)
+}
+
 func TestAtime(t *testing.T) {
 	const day = 24 * 60 * 60
 	for name, c := range map[string]struct {

@@ -234,9 +234,7 @@ func (n *node) commitExtents(ctx context.Context, b *batch, list []*namespace.Ex
 		if b.key != "" {
 			edit.newBlob(b.key, b.size)
 		}
-		if !b.mtime.IsZero() {
-			rec.Mtime, rec.Ctime = b.mtime, b.mtime
-		}
+		written(rec, b.mtime)
 		if chg != nil {
 			if err := chg(edit); err != nil {
 				return err

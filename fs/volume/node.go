@@ -170,8 +170,17 @@ func (n *node) overlayAttr(rec *namespace.Inode) {
 	} else {
 		rec.Size = max(rec.Size, n.dirty.end())
 	}
-	if !n.mtime.IsZero() {
-		rec.Mtime, rec.Ctime = n.mtime, n.mtime
+	written(rec, n.mtime)
+}
+
+// written gives an inode the time of a write, if there was one. A link or a rename since has a later ctime, which stays.
+func written(rec *namespace.Inode, at namespace.Time) {
+	if at.IsZero() {
+		return
+	}
+	rec.Mtime = at
+	if rec.Ctime.Before(at) {
+		rec.Ctime = at
 	}
 }
 
