@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/graviton-fs/graviton/backend/blob"
+	"github.com/graviton-fs/graviton/backend/namespace"
+	"github.com/graviton-fs/graviton/backend/s3"
+	"github.com/graviton-fs/graviton/backup"
+	"github.com/graviton-fs/graviton/control"
+	"github.com/graviton-fs/graviton/fs/volume"
+)
+
+// tune sets what a volume over a bucket has of its own.
+func (b *bucketVolume) tune(o *volume.Config) {
+	o.ID, o.Hints = b.id, true
+	o.StageMax = int(b.cfg.StageMax)
+	o.PartSize, o.Parts = int64(b.cfg.S3.Multipart.PartSize), b.cfg.S3.Concurrency
+	if b.lease == nil {
+		return
+	}
+	o.Writable, o.Adopt = b.writable, b.local.info.Adopt
+	o.Settled = func() namespace.Time { return namespace.At(b.copied().Last.Add(-clockMargin)) }
+	o.Settle = func(ctx context.Context) error {
+		if k := b.keeper.Load(); k != nil {
+			return k.Dump(ctx)
+		}
+		return errors.New("the volume is not open yet")
+	}
+}
+
+// copied tells how far copying the names to the bucket is.
+func (b *bucketVolume) copied() backup.State {
+	if k := b.keeper.Load(); k != nil {
+		return k.State()
+	}
+	return backup.State{Last: b.last.Taken}
+}
+
+// clockMargin is more than a transaction takes: one that began before a dump may end after it.
+const clockMargin = 10 * time.Second
+
+// opened begins to copy the names to the bucket.
+func (b *bucketVolume) opened(ctx context.Context, v *volume.Volume) error {
+	if b.lease == nil {
+		return nil
+	}
+	if b.local.info.Adopt {
+		b.local.info.Adopt = false
+		if err := b.local.save(); err != nil {
+			return err
+		}
+	}
+	k := backup.NewKeeper(b.local.db.Namespace(), b.place, b.last, backup.Config{
+		Copy: b.local.info.Copy, Every: b.cfg.S3.NamespaceBackup, Keep: b.cfg.S3.NamespaceBackups, Dir: bucketDir(b.cfg),
+		Changes: v.Changes, Allowed: b.writable, Log: b.log,
+	})
+	b.keeper.Store(k)
+	if b.last.Name == "" { // so that there is one from the first moment
+		return k.Dump(ctx)
+	}
+	return nil
+}
+
+// writable refuses changes once another host has taken the lease. While the bucket can't be reached it waits.
+func (b *bucketVolume) writable(ctx context.Context) error {
+	for end := time.Now().Add(b.cfg.IOTimeout); ; {
+		select {
+		case <-b.lease.Lost():
+			return fmt.Errorf("%w: another host has taken it over", volume.ErrReadOnly)
+		default:
+		}
+		err := b.lease.Valid()
+		if err == nil {
+			return nil
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("%w: %w", blob.ErrUnavailable, err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// closing bounds the last copy of the names.
+const closing = 5 * time.Minute
+
+// close ends all, after the volume.
+func (b *bucketVolume) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closing)
+	defer cancel()
+	var errs []error
+	if k := b.keeper.Load(); k != nil {
+		k.Close()
+		if err := k.Finish(ctx); err != nil && !errors.Is(err, volume.ErrReadOnly) {
+			errs = append(errs, fmt.Errorf("the names are on this host, and could not be copied to the bucket: %w", err))
+		}
+	}
+	if b.local != nil {
+		errs = append(errs, b.local.close())
+	}
+	if b.lease != nil {
+		errs = append(errs, b.lease.Release(ctx))
+	}
+	switch {
+	case b.blobs != nil:
+		errs = append(errs, b.blobs.Close())
+	case b.bucket != nil:
+		errs = append(errs, b.bucket.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// where is the bucket's name.
+func (b *bucketVolume) where() string { return "s3://" + b.cfg.S3.Bucket + "/" + b.cfg.S3.KeyPrefix }
+
+// describe adds to a status what is to be said of the bucket.
+func (b *bucketVolume) describe(s *control.Status) {
+	m := b.bucket.Metrics()
+	st := &control.BucketStatus{
+		Name: b.where(), Requests: m.Requests, Sent: m.Sent, Received: m.Received,
+		Monthly: m.Monthly(s3.DefaultPrices, later(time.Now(), m.Since.Add(time.Hour)), s.Used),
+	}
+	if b.lease != nil {
+		select {
+		case <-b.lease.Lost():
+			st.Lease = "taken over by another host: this mount is read-only"
+		default:
+			st.Lease = "held"
+			if err := b.lease.Valid(); err != nil {
+				st.Lease = err.Error()
+			}
+		}
+		k := b.copied()
+		st.NamesCopied, st.CopyError = k.Last, k.Error
+	}
+	s.Bucket = st
+}
+
+// later keeps the first minutes of a mount from being taken for all of a month.
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
