@@ -35,6 +35,8 @@ var errnos = []struct {
 	{volume.ErrReadOnly, syscall.EROFS},
 	{volume.ErrBadHandle, syscall.EBADF},
 	{volume.ErrBlobInUse, syscall.EBUSY},
+	{volume.ErrExclusive, syscall.EBUSY},
+	{volume.ErrLocked, syscall.EAGAIN},
 	{blob.ErrNoSpace, syscall.ENOSPC},
 	{namespace.ErrNoSpace, syscall.ENOSPC},
 	{blob.ErrReadOnly, syscall.EROFS},
@@ -50,6 +52,7 @@ var errnos = []struct {
 	{namespace.ErrCorrupt, syscall.EIO},
 	{namespace.ErrUnavailable, syscall.EIO},
 	{namespace.ErrLost, syscall.EIO},
+	{namespace.ErrFenced, syscall.EIO},
 	{context.DeadlineExceeded, syscall.ETIMEDOUT},
 	{context.Canceled, syscall.EINTR},
 }

@@ -35,6 +35,7 @@ var want = map[string]struct {
 	"namespace.ErrCorrupt":     {namespace.ErrCorrupt, syscall.EIO},
 	"namespace.ErrUnavailable": {namespace.ErrUnavailable, syscall.EIO},
 	"namespace.ErrLost":        {namespace.ErrLost, syscall.EIO},
+	"namespace.ErrFenced":      {namespace.ErrFenced, syscall.EIO},
 	"namespace.ErrReadOnly":    {namespace.ErrReadOnly, syscall.EROFS},
 	"namespace.ErrNoSpace":     {namespace.ErrNoSpace, syscall.ENOSPC},
 	"volume.ErrNotFound":       {volume.ErrNotFound, syscall.ENOENT},
@@ -55,6 +56,8 @@ var want = map[string]struct {
 	"volume.ErrReadOnly":       {volume.ErrReadOnly, syscall.EROFS},
 	"volume.ErrBadHandle":      {volume.ErrBadHandle, syscall.EBADF},
 	"volume.ErrBlobInUse":      {volume.ErrBlobInUse, syscall.EBUSY},
+	"volume.ErrExclusive":      {volume.ErrExclusive, syscall.EBUSY},
+	"volume.ErrLocked":         {volume.ErrLocked, syscall.EAGAIN},
 }
 
 func TestErrno(t *testing.T) {

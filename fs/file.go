@@ -17,6 +17,9 @@ func (f *FS) Create(_ <-chan struct{}, in *fuse.CreateIn, name string, out *fuse
 	}
 	f.fillEntry(&out.EntryOut, rec)
 	f.fillOpen(&out.OpenOut, h)
+	if !f.cached {
+		out.OpenFlags |= appendFlags(in.Flags)
+	}
 	return fuse.OK
 }
 
@@ -39,6 +42,9 @@ func (f *FS) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.St
 		return f.status("open", in.NodeId, err)
 	}
 	f.fillOpen(out, h)
+	if !f.cached {
+		f.openShared(in, out, h)
+	}
 	return fuse.OK
 }
 
@@ -82,6 +88,7 @@ func (f *FS) Writev(cancel <-chan struct{}, in *fuse.WriteIn, data [][]byte) (ui
 	how := volume.Written{
 		Cached:   in.WriteFlags&fuse.WRITE_CACHE != 0,
 		KillPriv: in.WriteFlags&fuse.WRITE_KILL_SUIDGID != 0,
+		Append:   !f.cached && in.Flags&unix.O_APPEND != 0,
 	}
 	ctx := background()
 	if !how.Cached { // write-back can't be interrupted: its pages would be lost
@@ -92,6 +99,9 @@ func (f *FS) Writev(cancel <-chan struct{}, in *fuse.WriteIn, data [][]byte) (ui
 	if err := h.Write(ctx, in.Offset, data, how); err != nil {
 		return 0, f.status("write", in.NodeId, err)
 	}
+	if how.Append { // the kernel thinks that it is at its own idea of the end
+		f.vol.Drop(namespace.Ino(in.NodeId))
+	}
 	return in.Size, fuse.OK
 }
 
@@ -100,6 +110,9 @@ func (f *FS) Flush(_ <-chan struct{}, in *fuse.FlushIn) fuse.Status {
 	h, err := f.open.get(in.Fh)
 	if err == nil {
 		err = h.Flush(background())
+		if uerr := h.UnlockAll(background(), in.LockOwner); err == nil {
+			err = uerr
+		}
 	}
 	return f.status("close", in.NodeId, err)
 }

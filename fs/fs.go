@@ -26,7 +26,7 @@ type FS struct {
 	vol     *volume.Volume
 	timeout time.Duration // how long the kernel may keep names and attributes
 	server  atomic.Pointer[fuse.Server]
-	cached  bool // the kernel's write-back cache is on
+	cached  bool // the kernel's write-back cache is on, since no other daemon changes the volume
 	open    handleTable
 }
 

@@ -71,7 +71,9 @@ func New(vol *volume.Volume, dir string, o MountOptions) (*Mount, error) {
 			opts.Options = append(opts.Options, "ro")
 		}
 	}
-	if !o.Shared {
+	if o.Shared {
+		opts.EnableLocks = true // otherwise the kernel keeps them, which is as good for one daemon
+	} else {
 		opts.ExtraCapabilities |= fuse.CAP_WRITEBACK_CACHE
 		opts.ExplicitDataCacheControl = true
 		opts.EnableSymlinkCaching = true
@@ -83,6 +85,9 @@ func New(vol *volume.Volume, dir string, o MountOptions) (*Mount, error) {
 	go server.Serve()
 	if err := server.WaitMount(); err != nil {
 		return nil, explainMount(dir, o, err)
+	}
+	if o.Shared {
+		vol.Invalidate(&kernelCache{f})
 	}
 	setReadAhead(dir)
 	return &Mount{dir: dir, server: server, fs: f}, nil

@@ -180,13 +180,14 @@ type Orphan struct {
 
 // Session is a daemon that has, or had, the volume open.
 type Session struct {
-	ID      uint64
-	Host    string
-	PID     int
-	Process string // tells the process from all others, as far as its host can say whether that still runs
-	Started Time
-	Seen    Time // when it was last heard of, by the store's Clock
-	Dead    bool // it was not heard of for too long, and is being cleaned up after
+	ID        uint64
+	Host      string
+	PID       int
+	Process   string // tells the process from all others, as far as its host can say whether that still runs
+	Started   Time
+	Seen      Time // when it was last heard of, by the store's Clock
+	Exclusive bool // no other may begin while it lives
+	Dead      bool // it was not heard of for too long, and is being cleaned up after
 }
 
 // HoldKind says what a Hold is.

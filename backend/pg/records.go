@@ -18,7 +18,7 @@ const (
 	xattrColumns   = "ino, name, value"
 	blobColumns    = "key, size, refs, pinned, since, since_ns"
 	orphanColumns  = "ino, session"
-	sessionColumns = "id, host, pid, started, started_ns, seen, seen_ns, process, dead"
+	sessionColumns = "id, host, pid, started, started_ns, seen, seen_ns, process, dead, exclusive"
 	holdColumns    = "ino, kind, session, owner, start_off, end_off, exclusive, pid"
 	usageColumns   = "session, sum(bytes)::BIGINT, sum(inodes)::BIGINT"
 )
@@ -145,7 +145,7 @@ func (r *row) orphan() *namespace.Orphan {
 func (r *row) session() *namespace.Session {
 	return &namespace.Session{
 		ID: r.uint64(), Host: r.string(), PID: int(r.int64()), Started: r.time(), Seen: r.time(),
-		Process: r.string(), Dead: r.bool(),
+		Process: r.string(), Dead: r.bool(), Exclusive: r.bool(),
 	}
 }
 

@@ -32,9 +32,10 @@ var (
 		"size = EXCLUDED.size, refs = EXCLUDED.refs, pinned = EXCLUDED.pinned, since = EXCLUDED.since, "+
 			"since_ns = EXCLUDED.since_ns")
 	putOrphan  = upsert("orphans", "ino", orphanColumns, "$1, $2", "session = EXCLUDED.session")
-	putSession = upsert("sessions", "id", sessionColumns, "$1, $2, $3, $4, $5, $6, $7, $8, $9",
+	putSession = upsert("sessions", "id", sessionColumns, "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10",
 		"host = EXCLUDED.host, pid = EXCLUDED.pid, started = EXCLUDED.started, started_ns = EXCLUDED.started_ns, "+
-			"seen = EXCLUDED.seen, seen_ns = EXCLUDED.seen_ns, process = EXCLUDED.process, dead = EXCLUDED.dead")
+			"seen = EXCLUDED.seen, seen_ns = EXCLUDED.seen_ns, process = EXCLUDED.process, dead = EXCLUDED.dead, "+
+			"exclusive = EXCLUDED.exclusive")
 	putHold = upsert("holds", "ino, id", holdColumns+", id", "$1, $2, $3, $4, $5, $6, $7, $8, $9",
 		"end_off = EXCLUDED.end_off, exclusive = EXCLUDED.exclusive, pid = EXCLUDED.pid")
 	putUsage = upsert("usage", "session, shard", "session, shard, bytes, inodes", "$1, $2, $3, $4",
@@ -105,7 +106,7 @@ func writePut(rec namespace.Record) []statement {
 		return one(putOrphan, int64(r.Ino), int64(r.Session))
 	case *namespace.Session:
 		return one(putSession, int64(r.ID), []byte(r.Host), int64(r.PID), r.Started.Sec, int32(r.Started.Nsec),
-			r.Seen.Sec, int32(r.Seen.Nsec), []byte(r.Process), r.Dead)
+			r.Seen.Sec, int32(r.Seen.Nsec), []byte(r.Process), r.Dead, r.Exclusive)
 	case *namespace.Hold:
 		return one(putHold, int64(r.Ino), int64(r.Kind), int64(r.Session), int64(r.Owner), int64(r.Start), int64(r.End),
 			r.Write, int64(r.PID), []byte(r.ID()))

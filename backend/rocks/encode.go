@@ -37,7 +37,7 @@ func appendRecord(b []byte, rec namespace.Record) []byte {
 		b = binary.AppendVarint(b, int64(r.PID))
 		b = appendTime(b, r.Started)
 		b = appendTime(b, r.Seen)
-		return appendString(append(b, flag(r.Dead)), r.Process)
+		return appendString(append(b, flag(r.Dead), flag(r.Exclusive)), r.Process)
 	case *namespace.Hold:
 		b = append(b, byte(r.Kind), flag(r.Write))
 		for _, v := range []uint64{r.Session, r.Owner, r.Start, r.End, uint64(r.PID)} {

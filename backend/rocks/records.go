@@ -154,6 +154,7 @@ func decodeSmall(key, value []byte) (namespace.Record, error) {
 		s := &namespace.Session{ID: id, Host: d.string(), PID: int(d.int()), Started: d.time(), Seen: d.time()}
 		if d.err == nil && len(d.b) > 0 { // earlier versions wrote no more
 			s.Dead = d.bool()
+			s.Exclusive = d.bool()
 			s.Process = d.string()
 		}
 		rec = s

@@ -84,7 +84,7 @@ func (v *Volume) adoptBlob(ctx context.Context, info blob.Info) error {
 				return err
 			}
 		}
-		edit.newBlob(info.Key, uint64(info.Size))
+		edit.recordBlob(info.Key, uint64(info.Size))
 		edit.finish()
 		v.putEntry(tx, rec, foundName(info), first+3)
 		return nil

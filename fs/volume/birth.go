@@ -128,7 +128,7 @@ func (v *Volume) putEntry(tx namespace.Tx, rec *namespace.Inode, name string, co
 	}
 	tx.Put(&namespace.Dentry{Parent: rec.Parent, Name: name, Ino: rec.Ino, Type: rec.Mode & ModeType, Cookie: cookie})
 	tx.Apply(namespace.InodeKey{Ino: rec.Parent}, touch)
-	tx.Apply(namespace.UsageKey{Session: v.session}, namespace.Delta{Inodes: 1})
+	tx.Apply(namespace.UsageKey{Session: v.Session()}, namespace.Delta{Inodes: 1})
 }
 
 // born notes how a transaction with the creation ended. The caller holds birthing.

@@ -15,16 +15,17 @@ type change func(e *extentEdit) error
 
 // batch is the written data that one commit takes, and where it goes.
 type batch struct {
-	gen    uint64
-	stream *stream // the upload that has some of it, or nil
-	empty  *stream // an upload of which nothing is left in the file
-	parts  []part  // what the upload still gets
-	pieces []piece // what the extents describe, by offset; a copy
-	mtime  namespace.Time
-	loose  uint64 // bytes that no upload had
-	key    blob.Key
-	size   uint64 // the blob's
-	cut    uint64 // bytes that chg cuts off, which are gone
+	gen      uint64
+	stream   *stream // the upload that has some of it, or nil
+	empty    *stream // an upload of which nothing is left in the file
+	parts    []part  // what the upload still gets
+	pieces   []piece // what the extents describe, by offset; a copy
+	mtime    namespace.Time
+	loose    uint64 // bytes that no upload had
+	key      blob.Key
+	size     uint64 // the blob's
+	cut      uint64 // bytes that chg cuts off, which are gone
+	appended uint64 // as node.appended
 }
 
 // commit stores the file's written data and commits its extents, with chg, in one transaction: data first. On an error
@@ -100,7 +101,7 @@ func (n *node) growing() bool {
 
 // takeBatch takes all written data out of the writers' reach. The caller holds mu.
 func (n *node) takeBatch() *batch {
-	b := &batch{gen: n.gen, stream: n.stream, mtime: n.mtime}
+	b := &batch{gen: n.gen, stream: n.stream, mtime: n.mtime, appended: n.appended}
 	n.gen++
 	n.stream = nil
 	b.loose = n.dirty.loose
@@ -221,9 +222,14 @@ func (n *node) commitExtents(ctx context.Context, b *batch, list []*namespace.Ex
 	}
 	var rec *namespace.Inode
 	var inline uint64
+	var before version
 	err := n.v.update(ctx, want, func(tx namespace.Tx) (err error) {
 		if rec, err = n.record(tx); err != nil {
 			return err
+		}
+		before = versionOf(rec)
+		if b.appended != 0 && b.appended != n.v.Session() {
+			return namespace.ErrFenced // others may have appended at the same place meanwhile
 		}
 		edit := newExtentEdit(n.v, tx, rec)
 		for _, e := range list {
@@ -232,7 +238,9 @@ func (n *node) commitExtents(ctx context.Context, b *batch, list []*namespace.Ex
 			}
 		}
 		if b.key != "" {
-			edit.newBlob(b.key, b.size)
+			if err := edit.newBlob(b.key, b.size); err != nil {
+				return err
+			}
 		}
 		written(rec, b.mtime)
 		if chg != nil {
@@ -240,10 +248,16 @@ func (n *node) commitExtents(ctx context.Context, b *batch, list []*namespace.Ex
 				return err
 			}
 		}
+		if n.v.cfg.Shared {
+			before.mark(rec)
+		}
 		edit.finish()
 		inline = edit.inline
 		return nil
 	})
+	if err == nil {
+		n.v.known.changed(rec, before)
+	}
 	n.born(err)
 	if err == nil {
 		n.v.noteStaged(rec, inline)
@@ -266,6 +280,9 @@ func (n *node) endBatch(b *batch, rec *namespace.Inode, err error) {
 	mem := n.dirty.mem
 	n.dirty.drop(b.gen)
 	mem -= n.dirty.mem
+	if n.dirty.bytes == 0 {
+		n.appended = 0
+	}
 	n.commits++
 	n.v.commits.Add(1)
 	if n.mtime == b.mtime { // else a write came in since
@@ -278,7 +295,10 @@ func (n *node) endBatch(b *batch, rec *namespace.Inode, err error) {
 	}
 	if err == nil && n.loaded {
 		n.stored = rec.Size
-		n.size = max(n.size, rec.Size)
+		if n.v.cfg.Shared { // it may have become less
+			n.size = 0
+		}
+		n.size = max(n.size, rec.Size, n.dirty.end())
 		n.hasSuid = privileged(rec.Mode)
 	}
 	n.mu.Unlock()

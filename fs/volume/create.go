@@ -120,8 +120,8 @@ func (v *Volume) Tmpfile(ctx context.Context, parent namespace.Ino, what Node, f
 		rec = v.newInode(namespace.Ino(first), dir, what)
 		rec.Nlink = 0
 		tx.Put(rec)
-		tx.Put(&namespace.Orphan{Ino: rec.Ino, Session: v.session})
-		tx.Apply(namespace.UsageKey{Session: v.session}, namespace.Delta{Inodes: 1})
+		tx.Put(&namespace.Orphan{Ino: rec.Ino, Session: v.Session()})
+		tx.Apply(namespace.UsageKey{Session: v.Session()}, namespace.Delta{Inodes: 1})
 		return nil
 	})
 	if err != nil {
@@ -141,7 +141,10 @@ func (v *Volume) openNew(ino namespace.Ino, mode uint32, flags OpenFlags, orphan
 	n.life.Lock()
 	defer n.life.Unlock()
 	n.orphan = orphan
-	return n.newHandle(flags)
+	h := n.newHandle(flags)
+	h.admitted = true
+	n.admitted++
+	return h
 }
 
 // Link gives an inode another name. A directory has only one.

@@ -3,6 +3,7 @@ package volume
 import (
 	"context"
 
+	"github.com/graviton-fs/graviton/backend/blob"
 	"github.com/graviton-fs/graviton/backend/namespace"
 )
 
@@ -32,7 +33,7 @@ func (v *Volume) SmallStreams(part, window uint64) { v.part, v.window = part, wi
 func (v *Volume) Pack(ctx context.Context) error { return v.pack(ctx, 0) }
 
 // Reap removes an orphan that nobody has open, now.
-func (v *Volume) Reap(ctx context.Context, ino namespace.Ino) bool { return v.reap(ctx, ino) }
+func (v *Volume) Reap(ctx context.Context, ino namespace.Ino) bool { return v.reap(ctx, ino, false) }
 
 // FlushIdle does what the background does every second.
 func (v *Volume) FlushIdle(ctx context.Context) { v.flushIdle(ctx) }
@@ -48,4 +49,22 @@ var Codes = []Code{
 	CodeNoVolume, CodeNoRoot, CodeDangling, CodeNoParent, CodeType, CodeUnreachable, CodeNlink, CodeParent, CodeCookie,
 	CodeLostExtent, CodeOverlap, CodeExtent, CodeNoBlob, CodeShortBlob, CodeBadBlob, CodeNoBlobRecord, CodeRefs,
 	CodeLostXattr, CodeLostOrphan, CodeBytes, CodeUsage, CodeIno,
+}
+
+// Suspend stops the beats, as when the process is stopped. Resume lets them go on.
+func (v *Volume) Suspend() { v.members.suspended.Store(true) }
+
+// Resume ends Suspend.
+func (v *Volume) Resume() {
+	v.members.suspended.Store(false)
+	wake(v.members.kick)
+}
+
+// CommitStored commits a blob that was stored before as a file's first byte.
+func (v *Volume) CommitStored(ctx context.Context, h *Handle, key blob.Key) error {
+	h.n.flushing.Lock()
+	defer h.n.flushing.Unlock()
+	x := &namespace.Extent{Ino: h.n.ino, Len: 1, Blob: key}
+	_, err := h.n.commitExtents(ctx, &batch{key: key, size: 1}, []*namespace.Extent{x}, nil)
+	return err
 }

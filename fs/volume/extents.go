@@ -1,6 +1,8 @@
 package volume
 
 import (
+	"fmt"
+
 	"github.com/graviton-fs/graviton/backend/blob"
 	"github.com/graviton-fs/graviton/backend/namespace"
 )
@@ -103,8 +105,18 @@ func (e *extentEdit) remove(x *namespace.Extent) {
 	}
 }
 
-// newBlob records a blob that this transaction's extents use first.
-func (e *extentEdit) newBlob(key blob.Key, size uint64) {
+// newBlob records a blob that this transaction's extents use first. One that was stored in an earlier session of this
+// daemon may have been removed with it.
+func (e *extentEdit) newBlob(key blob.Key, size uint64) error {
+	if key.Session() != e.v.Session() {
+		return fmt.Errorf("blob %s: %w", key, namespace.ErrFenced)
+	}
+	e.recordBlob(key, size)
+	return nil
+}
+
+// recordBlob is newBlob for a blob from elsewhere.
+func (e *extentEdit) recordBlob(key blob.Key, size uint64) {
 	if e.made == nil {
 		e.made = map[blob.Key]uint64{}
 	}
@@ -125,7 +137,7 @@ func (e *extentEdit) finish() {
 	}
 	e.rec.Bytes += uint64(e.bytes)
 	if e.bytes != 0 {
-		e.tx.Apply(namespace.UsageKey{Session: e.v.session}, namespace.Delta{Bytes: e.bytes})
+		e.tx.Apply(namespace.UsageKey{Session: e.v.Session()}, namespace.Delta{Bytes: e.bytes})
 	}
 	e.tx.Put(e.rec)
 }

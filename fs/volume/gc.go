@@ -33,15 +33,51 @@ func (v *Volume) Collect(ctx context.Context, grace time.Duration, full bool) (C
 	if err := v.writable(ctx); err != nil {
 		return sum, err
 	}
+	err := v.inTurn(ctx, func(ctx context.Context) error {
+		if full {
+			if err := v.collectLost(ctx, grace, &sum); err != nil {
+				return err
+			}
+		}
+		return v.collectBlobs(ctx, grace, full, &sum)
+	})
+	return sum, err
+}
+
+// turnPoll is how often a daemon asks whether it is its turn.
+const turnPoll = 200 * time.Millisecond
+
+// gcWork is the name of the work that inTurn does.
+const gcWork = "gc"
+
+// inTurn runs what must not be done by two at a time, in all daemons: deleting what no record names, and storing what
+// is named only later. It waits for its turn.
+func (v *Volume) inTurn(ctx context.Context, fn func(ctx context.Context) error) error {
 	v.gcMu.Lock()
 	defer v.gcMu.Unlock()
-	if full {
-		if err := v.collectLost(ctx, grace, &sum); err != nil {
-			return sum, err
+	if v.members == nil {
+		return fn(ctx)
+	}
+	for {
+		ran, err := v.members.solo.Alone(ctx, gcWork, fn)
+		if ran || err != nil {
+			return err
+		}
+		if err := sleep(ctx, turnPoll); err != nil {
+			return err
 		}
 	}
-	err := v.collectBlobs(ctx, grace, full, &sum)
-	return sum, err
+}
+
+// ifTurn is inTurn for what can wait until the next time.
+func (v *Volume) ifTurn(ctx context.Context, fn func(ctx context.Context) error) error {
+	v.gcMu.Lock()
+	defer v.gcMu.Unlock()
+	if v.members == nil {
+		return fn(ctx)
+	}
+	_, err := v.members.solo.Alone(ctx, gcWork, fn)
+	return err
 }
 
 // collectBlobs deletes blobs that have been unreferenced for grace: the blob first, then its record, so that a crash in
@@ -148,13 +184,22 @@ func (v *Volume) collectLost(ctx context.Context, grace time.Duration, sum *Coll
 	if err != nil {
 		return err
 	}
+	live, err := v.liveSessions(ctx)
+	if err != nil {
+		return err
+	}
+	alone, release := v.company()
+	defer release()
 	for _, o := range orphans {
+		if o.Session != v.Session() && live[o.Session] || o.Session == 0 && !alone {
+			continue // another daemon's, or maybe open in one: see mindOrphans
+		}
 		n := v.nodes.peek(o.Ino)
 		if n != nil {
 			v.nodes.put(n)
 			continue // open here, or about to be reaped
 		}
-		if v.reap(ctx, o.Ino) {
+		if v.reap(ctx, o.Ino, alone) {
 			sum.Orphans++
 		}
 	}
@@ -168,7 +213,7 @@ func (v *Volume) collectLost(ctx context.Context, grace time.Duration, sum *Coll
 	return err
 }
 
-// dropUploads aborts the open uploads below a prefix that aren't this session's.
+// dropUploads aborts the open uploads below a prefix that aren't a living session's.
 func (v *Volume) dropUploads(ctx context.Context, prefix []byte) (int, error) {
 	up, ok := v.blobs.(blob.Uploads)
 	if !ok {
@@ -179,7 +224,11 @@ func (v *Volume) dropUploads(ctx context.Context, prefix []byte) (int, error) {
 		if err != nil {
 			return dropped, err
 		}
-		if info.Key.Session() == v.session {
+		live, err := v.isLive(ctx, info.Key.Session())
+		if err != nil {
+			return dropped, err
+		}
+		if live {
 			continue
 		}
 		if err := up.AbortUpload(ctx, info.Key); err != nil {
@@ -190,7 +239,7 @@ func (v *Volume) dropUploads(ctx context.Context, prefix []byte) (int, error) {
 	return dropped, nil
 }
 
-// dropUnknown deletes the blobs below a prefix that no record names, that aren't this session's and that were stored
+// dropUnknown deletes the blobs below a prefix that no record names, that aren't a living session's and that were stored
 // before a time of the store's clock, if that isn't zero.
 func (v *Volume) dropUnknown(ctx context.Context, prefix []byte, before time.Time) (int, error) {
 	dropped := 0
@@ -198,10 +247,18 @@ func (v *Volume) dropUnknown(ctx context.Context, prefix []byte, before time.Tim
 		if err != nil {
 			return dropped, err
 		}
-		if info.Key.Session() == v.session || !before.IsZero() && before.Before(info.Created) {
+		if !before.IsZero() && before.Before(info.Created) {
 			continue
 		}
-		_, err := v.blobRecord(ctx, info.Key)
+		// The session first: what it committed before it ended is found then.
+		live, err := v.isLive(ctx, info.Key.Session())
+		if err != nil {
+			return dropped, err
+		}
+		if live {
+			continue
+		}
+		_, err = v.blobRecord(ctx, info.Key)
 		if err == nil {
 			continue
 		}
@@ -228,31 +285,67 @@ func (v *Volume) blobRecord(ctx context.Context, key blob.Key) (*namespace.Blob,
 	return rec, err
 }
 
-// collectLoop cleans up after dead sessions once and then collects unreferenced blobs; at once when space is short.
+// collectLoop cleans up after dead sessions and collects unreferenced blobs; at once when space is short.
 func (v *Volume) collectLoop(ctx context.Context, dead []uint64) {
-	if err := v.buryDead(ctx, dead); err != nil && ctx.Err() == nil {
-		v.log.Warn("cleaning up after an earlier session failed, the next mount or gc tries again", "err", err)
-		v.leftover.Store(true)
+	if v.members == nil {
+		v.buryOnce(ctx, dead)
 	}
-	if v.cfg.GCEvery <= 0 {
-		return
+	var bury <-chan struct{}
+	if v.members != nil {
+		bury = v.members.bury
 	}
-	tick := time.NewTicker(v.cfg.GCEvery)
-	defer tick.Stop()
+	var due <-chan time.Time
+	if v.cfg.GCEvery > 0 {
+		tick := time.NewTicker(v.cfg.GCEvery)
+		defer tick.Stop()
+		due = tick.C
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
-		}
-		grace := v.cfg.GCGrace
-		if v.spaceIsShort(ctx) {
-			grace = 0
-		}
-		if _, err := v.Collect(ctx, grace, false); err != nil && ctx.Err() == nil {
-			v.log.Warn("gc failed, it tries again", "err", err)
+		case <-bury:
+			if err := v.ifTurn(ctx, v.buryAll); err != nil && ctx.Err() == nil {
+				v.log.Warn("cleaning up after a dead session failed, it tries again", "err", err)
+			}
+		case <-due:
+			if err := v.collectDue(ctx); err != nil && ctx.Err() == nil {
+				v.log.Warn("gc failed, it tries again", "err", err)
+			}
 		}
 	}
+}
+
+// buryOnce cleans up after the sessions that a mount found dead.
+func (v *Volume) buryOnce(ctx context.Context, dead []uint64) {
+	if err := v.buryDead(ctx, dead); err != nil && ctx.Err() == nil {
+		v.log.Warn("cleaning up after an earlier session failed, the next mount or gc tries again", "err", err)
+		v.leftover.Store(true)
+	}
+}
+
+// buryAll cleans up after all sessions that are dead now.
+func (v *Volume) buryAll(ctx context.Context) error {
+	all, err := v.sessions(ctx)
+	if err != nil {
+		return err
+	}
+	var dead []uint64
+	for _, s := range all {
+		if s.Dead {
+			dead = append(dead, s.ID)
+		}
+	}
+	return v.buryDead(ctx, dead)
+}
+
+// collectDue is what the background's gc does.
+func (v *Volume) collectDue(ctx context.Context) error {
+	grace := v.cfg.GCGrace
+	if v.spaceIsShort(ctx) {
+		grace = 0
+	}
+	return v.ifTurn(ctx, func(ctx context.Context) error { return v.collectBlobs(ctx, grace, false, new(Collected)) })
 }
 
 // shortSpace is the share of the place that is so little that gc doesn't wait for the grace period: one part in 20.

@@ -20,6 +20,10 @@ type Handle struct {
 	flags OpenFlags
 	seen  uint64 // of the node's errors; guarded by the node's mu
 	read  bool   // the access time was looked after; guarded by the node's mu
+	// admitted says that the inode is known to stay while the handle is open; guarded by the node's life.
+	admitted bool
+	keep     bool            // see KeepCache; set before the handle is used
+	lockers  map[locker]bool // whose locks were set through it; guarded by the node's mu
 }
 
 // Ino is the open inode.
@@ -33,6 +37,9 @@ func (v *Volume) Open(ctx context.Context, ino namespace.Ino, flags OpenFlags) (
 		}
 	}
 	n := v.nodes.get(v, ino)
+	if v.cfg.Shared {
+		return n.openShared(ctx, flags)
+	}
 	if err := n.ensureLoaded(ctx); err != nil {
 		v.nodes.put(n)
 		return nil, err
@@ -53,6 +60,38 @@ func (n *node) open(flags OpenFlags) (*Handle, error) {
 	}
 	return n.newHandle(flags), nil
 }
+
+// openShared opens a node that other daemons may have changed, and shows it as it is now. The handle is counted first:
+// if the inode loses its name meanwhile, this daemon holds it from its next beat on, or finds here that it has none.
+func (n *node) openShared(ctx context.Context, flags OpenFlags) (*Handle, error) {
+	h, err := n.open(flags)
+	if err != nil {
+		n.v.nodes.put(n)
+		return nil, err
+	}
+	n.flushing.Lock()
+	rec, err := n.reload(ctx)
+	n.flushing.Unlock()
+	if err == nil {
+		n.life.Lock()
+		if rec.Nlink == 0 && n.admitted == 0 {
+			err = ErrStale
+		} else {
+			h.admitted = true
+			n.admitted++
+		}
+		n.life.Unlock()
+	}
+	if err != nil {
+		h.close()
+		return nil, err
+	}
+	h.keep = n.v.known.isSame(rec)
+	return h, nil
+}
+
+// KeepCache reports whether the file is as this mount last knew it, so that what the kernel has of it is true.
+func (h *Handle) KeepCache() bool { return h.keep }
 
 // newHandle counts a handle of a node that the caller holds, with its life.
 func (n *node) newHandle(flags OpenFlags) *Handle {
@@ -111,9 +150,10 @@ func (h *Handle) Release(ctx context.Context) {
 	if h.flags.Write || h.n.unborn.Load() {
 		h.n.flushFor(ctx)
 	}
+	h.releaseLocks(ctx)
 	v, ino := h.n.v, h.n.ino
 	if h.close() {
-		v.queueReap(ino)
+		v.queueReap(ino, false)
 	}
 }
 
@@ -122,6 +162,9 @@ func (h *Handle) close() (reap bool) {
 	n := h.n
 	n.life.Lock()
 	n.handles--
+	if h.admitted {
+		n.admitted--
+	}
 	if h.flags.Write {
 		n.writers--
 	}

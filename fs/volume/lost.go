@@ -21,9 +21,10 @@ func (v *Volume) tellLost(err error) {
 	for _, n := range v.nodes.all() {
 		n.mu.Lock()
 		n.errs.set(err)
-		n.loaded = false // the committed size may be an older one
+		n.loaded, n.epoch = false, n.epoch+1 // the committed size may be an older one
 		n.mu.Unlock()
 		v.nodes.put(n)
 	}
+	v.dropAll()
 	v.log.Error("the names' store lost commits or may have", "err", err)
 }

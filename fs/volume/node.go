@@ -18,11 +18,12 @@ type node struct {
 	refs int // guarded by nodes.mu
 
 	// life orders opening against removing: a removal holds it from its decision until its transaction ended.
-	life    sync.Mutex
-	handles int  // open handles
-	writers int  // thereof those that may write
-	orphan  bool // has no name any more, and is kept for its handles
-	gone    bool // its record was deleted
+	life     sync.Mutex
+	handles  int  // open handles
+	admitted int  // thereof those that are known to keep the inode
+	writers  int  // thereof those that may write
+	orphan   bool // has no name any more, and is kept for its handles
+	gone     bool // its record was deleted
 
 	// flushing orders what changes the committed data or size.
 	flushing sync.Mutex
@@ -47,6 +48,10 @@ type node struct {
 	stream  *stream
 	touched time.Time
 	errs    errseq
+	epoch   uint64 // counts what made the size doubtful
+	// appended is the session in which some of dirty was appended, at a size that only a daemon alone knows; or 0.
+	appended uint64
+	lockers  map[locker]bool // who may have locks
 }
 
 // nodes is the table of nodes in use.
@@ -114,9 +119,18 @@ func (n *node) load(ctx context.Context) error {
 	if n.isLoaded() {
 		return nil
 	}
+	_, err := n.reload(ctx)
+	return err
+}
+
+// reload reads the committed size, and returns the inode. The caller holds flushing.
+func (n *node) reload(ctx context.Context) (*namespace.Inode, error) {
 	if err := n.bear(ctx); err != nil {
-		return err
+		return nil, err
 	}
+	n.mu.Lock()
+	epoch := n.epoch
+	n.mu.Unlock()
 	var rec *namespace.Inode
 	var caps bool
 	l := layout{known: !n.v.cfg.Shared, commits: n.committed()}
@@ -138,13 +152,13 @@ func (n *node) load(ctx context.Context) error {
 		return err
 	})
 	if isNotFound(err) {
-		return ErrStale
+		return nil, ErrStale
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	n.mu.Lock()
-	n.loaded = true
+	n.loaded = n.epoch == epoch
 	if n.commits == l.commits {
 		n.layout = l
 	}
@@ -153,7 +167,14 @@ func (n *node) load(ctx context.Context) error {
 	n.hasCaps = n.hasCaps || caps // one may have been set since the look
 	n.hasSuid = privileged(rec.Mode)
 	n.mu.Unlock()
-	return nil
+	return rec, nil
+}
+
+// forgetSize has the committed size read again when it is next needed.
+func (n *node) forgetSize() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.loaded, n.epoch = false, n.epoch+1
 }
 
 // overlayAttr replaces in rec what this daemon knows better than the namespace: the size and time of written data that
@@ -165,7 +186,7 @@ func (n *node) overlayAttr(rec *namespace.Inode) {
 		return
 	}
 	rec.Bytes += n.dirty.bytes
-	if n.loaded {
+	if n.loaded && !n.v.cfg.Shared {
 		rec.Size = n.size
 	} else {
 		rec.Size = max(rec.Size, n.dirty.end())

@@ -10,12 +10,18 @@ import (
 const reapBatch = 1024
 
 // queueReap has an orphan that nobody uses removed in the background. If the queue is full, the next mount or gc finds
-// it.
-func (v *Volume) queueReap(ino namespace.Ino) {
+// it. unheld says that no session has it open, which a session's own orphan is known by its handles.
+func (v *Volume) queueReap(ino namespace.Ino, unheld bool) {
 	select {
-	case v.reapers <- ino:
+	case v.reapers <- reapable{ino, unheld}:
 	default:
 	}
+}
+
+// reapable is an orphan to be removed.
+type reapable struct {
+	ino    namespace.Ino
+	unheld bool
 }
 
 func (v *Volume) reapLoop(ctx context.Context) {
@@ -23,8 +29,8 @@ func (v *Volume) reapLoop(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case ino := <-v.reapers:
-			v.reap(ctx, ino)
+		case r := <-v.reapers:
+			v.reap(ctx, r.ino, r.unheld)
 		}
 	}
 }
@@ -33,20 +39,20 @@ func (v *Volume) reapLoop(ctx context.Context) {
 func (v *Volume) reapOwn(ctx context.Context) error {
 	orphans, err := v.orphans(ctx)
 	for _, o := range orphans {
-		if o.Session == v.session {
-			v.reap(ctx, o.Ino)
+		if o.Session == v.Session() {
+			v.reap(ctx, o.Ino, false)
 		}
 	}
 	return err
 }
 
 // reap deletes an orphan with all it has, in bounded transactions. It reports whether the orphan is gone; an error is
-// logged, and a later gc tries again.
-func (v *Volume) reap(ctx context.Context, ino namespace.Ino) bool {
+// logged, and a later gc tries again. An orphan that any session may have open stays unless unheld is set.
+func (v *Volume) reap(ctx context.Context, ino namespace.Ino, unheld bool) bool {
 	n := v.nodes.get(v, ino)
 	defer v.nodes.put(n)
 	for {
-		done, err := v.reapSome(ctx, n)
+		done, err := v.reapSome(ctx, n, unheld)
 		if err != nil {
 			v.log.Warn("an unlinked file was not removed, gc will try again", "inode", ino, "err", err)
 			return false
@@ -57,12 +63,12 @@ func (v *Volume) reap(ctx context.Context, ino namespace.Ino) bool {
 	}
 }
 
-func (v *Volume) reapSome(ctx context.Context, n *node) (done bool, err error) {
+func (v *Volume) reapSome(ctx context.Context, n *node, unheld bool) (done bool, err error) {
 	n.flushing.Lock()
 	defer n.flushing.Unlock()
 	var gone, alive bool
 	want := namespace.Want{
-		Inodes:   []namespace.InodeWant{{Ino: n.ino, Lock: namespace.Exclusive, Contents: reapBatch + 1, Orphan: true}},
+		Inodes:   []namespace.InodeWant{{Ino: n.ino, Lock: namespace.Exclusive, Contents: reapBatch + 1, Orphan: true, Holds: v.members != nil}},
 		Reclaims: true,
 	}
 	err = v.update(ctx, want, func(tx namespace.Tx) error {
@@ -75,10 +81,14 @@ func (v *Volume) reapSome(ctx context.Context, n *node) (done bool, err error) {
 		if n.handles > 0 {
 			return nil
 		}
-		if _, err := tx.Get(namespace.OrphanKey{Ino: n.ino}); err != nil {
-			if isNotFound(err) {
-				return nil // got a name again, or reaped already
-			}
+		o, err := namespace.Get[*namespace.Orphan](tx, namespace.OrphanKey{Ino: n.ino})
+		if isNotFound(err) {
+			return nil // got a name again, or reaped already
+		}
+		if err != nil || o.Session == 0 && v.cfg.Shared && !unheld {
+			return err
+		}
+		if held, err := v.isHeld(tx, n.ino); held || err != nil {
 			return err
 		}
 		rec, err := namespace.Get[*namespace.Inode](tx, namespace.InodeKey{Ino: n.ino})

@@ -95,6 +95,9 @@ func (p *packer) store(ctx context.Context) error {
 	}
 	err := v.update(ctx, want, func(tx namespace.Tx) error {
 		swapped = 0
+		if key.Session() != v.Session() {
+			return namespace.ErrFenced
+		}
 		for _, r := range p.runs {
 			same, err := r.same(tx)
 			if err != nil {

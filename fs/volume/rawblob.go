@@ -61,9 +61,16 @@ func (v *Volume) PutBlob(ctx context.Context, key blob.Key, r io.Reader) (int64,
 	if err := key.Validate(); err != nil {
 		return 0, fmt.Errorf("%w: %w", blob.ErrInvalid, err)
 	}
+	var size int64
 	// gc must not find the blob before its record is there.
-	v.gcMu.Lock()
-	defer v.gcMu.Unlock()
+	err := v.inTurn(ctx, func(ctx context.Context) (err error) {
+		size, err = v.putBlob(ctx, key, r)
+		return err
+	})
+	return size, err
+}
+
+func (v *Volume) putBlob(ctx context.Context, key blob.Key, r io.Reader) (int64, error) {
 	if _, err := v.blobs.Stat(ctx, key); !errors.Is(err, blob.ErrNotFound) {
 		if err == nil {
 			err = blob.Wrap("put", "store", key, blob.ErrExists)
@@ -125,8 +132,10 @@ func (v *Volume) RemoveBlob(ctx context.Context, key blob.Key) error {
 	if err := v.writable(ctx); err != nil {
 		return err
 	}
-	v.gcMu.Lock()
-	defer v.gcMu.Unlock()
+	return v.inTurn(ctx, func(ctx context.Context) error { return v.removeBlob(ctx, key) })
+}
+
+func (v *Volume) removeBlob(ctx context.Context, key blob.Key) error {
 	info, err := v.StatBlob(ctx, key)
 	if err != nil {
 		return err
@@ -144,7 +153,11 @@ func (v *Volume) RemoveBlob(ctx context.Context, key blob.Key) error {
 			return err
 		}
 	}
-	if info.Known || key.Session() != v.session {
+	live, err := v.isLive(ctx, key.Session())
+	if err != nil {
+		return err
+	}
+	if info.Known || !live {
 		if err := v.blobs.Delete(ctx, key); err != nil {
 			return err
 		}

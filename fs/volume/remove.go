@@ -29,7 +29,9 @@ func (v *Volume) removeName(ctx context.Context, parent namespace.Ino, name stri
 }
 
 func (v *Volume) remove(ctx context.Context, parent namespace.Ino, name string, dir bool, want namespace.Want) error {
-	r := removal{v: v}
+	alone, release := v.company()
+	defer release()
+	r := removal{v: v, alone: alone}
 	err := v.update(ctx, want, func(tx namespace.Tx) error {
 		r.reset()
 		if _, err := directory(tx, parent); err != nil {
@@ -90,9 +92,12 @@ func checkRemovable(tx namespace.Tx, rec *namespace.Inode, dir bool) error {
 
 // removal is the part of a transaction that takes names from inodes. It holds the life of each inode that lost its last
 // name from the decision what becomes of it until the transaction ended, so that no handle is opened in between.
+//
+// What another daemon may have open always becomes an orphan: see mindOrphans.
 type removal struct {
-	v    *Volume
-	held []held
+	v     *Volume
+	alone bool // no other daemon lives
+	held  []held
 }
 
 type held struct {
@@ -115,7 +120,7 @@ func (r *removal) unlink(tx namespace.Tx, rec *namespace.Inode, now namespace.Ti
 	}
 	n := r.v.nodes.get(r.v, rec.Ino)
 	n.life.Lock()
-	h := held{n: n, rec: rec, orphan: n.handles > 0}
+	h := held{n: n, rec: rec, orphan: n.handles > 0 || !r.alone}
 	r.held = append(r.held, h)
 	if !h.orphan {
 		small, err := deleteInode(r.v, tx, rec, smallFile)
@@ -126,7 +131,11 @@ func (r *removal) unlink(tx namespace.Tx, rec *namespace.Inode, now namespace.Ti
 	}
 	if h.orphan {
 		tx.Put(rec)
-		tx.Put(&namespace.Orphan{Ino: rec.Ino, Session: r.v.session})
+		o := &namespace.Orphan{Ino: rec.Ino}
+		if r.alone {
+			o.Session = r.v.Session()
+		}
+		tx.Put(o)
 	}
 	r.held[len(r.held)-1] = h
 	return nil
@@ -152,11 +161,11 @@ func (r *removal) done(err error) {
 				r.v.atimes.forget(h.rec.Ino)
 			}
 		}
-		reap := err == nil && h.orphan && h.n.handles == 0
+		reap := err == nil && h.orphan && h.n.handles == 0 && r.alone
 		h.n.life.Unlock()
 		r.v.nodes.put(h.n)
 		if reap {
-			r.v.queueReap(h.rec.Ino)
+			r.v.queueReap(h.rec.Ino, false)
 		}
 	}
 	r.held = nil
@@ -182,7 +191,7 @@ func deleteInode(v *Volume, tx namespace.Tx, rec *namespace.Inode, limit int) (b
 		tx.Delete(a.Key())
 	}
 	tx.Delete(rec.Key())
-	tx.Apply(namespace.UsageKey{Session: v.session}, namespace.Delta{Inodes: -1})
+	tx.Apply(namespace.UsageKey{Session: v.Session()}, namespace.Delta{Inodes: -1})
 	return true, nil
 }
 

@@ -52,7 +52,9 @@ func (v *Volume) Rename(ctx context.Context, from namespace.Ino, oldName string,
 		},
 	}
 	return v.changeNames(ctx, func() error {
-		r := removal{v: v}
+		alone, release := v.company()
+		defer release()
+		r := removal{v: v, alone: alone}
 		err := v.update(ctx, want, func(tx namespace.Tx) error {
 			r.reset()
 			m := move{

@@ -46,7 +46,7 @@ type stream struct {
 }
 
 // newKey returns the key of a new blob.
-func (v *Volume) newKey() blob.Key { return blob.NewKey(v.session, v.nextKey.Add(1)) }
+func (v *Volume) newKey() blob.Key { return blob.NewKey(v.Session(), v.nextKey.Add(1)) }
 
 // feed gives away the parts that the data written from lo up to hi made ready. An error stays with the stream until the
 // commit that needs it. Data that make no parts are committed when they are too many.

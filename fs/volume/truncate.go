@@ -157,6 +157,13 @@ func (h *Handle) layout(ctx context.Context, off uint64, limit int) ([]*namespac
 	var list []*namespace.Extent
 	err := n.v.ns.View(ctx, namespace.Want{}, func(tx namespace.Tx) error {
 		list = list[:0]
+		if n.v.cfg.Shared { // others may have changed it
+			rec, err := namespace.Get[*namespace.Inode](tx, namespace.InodeKey{Ino: n.ino})
+			if err != nil {
+				return staleIfMissing(err)
+			}
+			size = rec.Size
+		}
 		for x, err := range namespace.Scan[*namespace.Extent](tx, namespace.ExtentKey{Ino: n.ino, End: off + 1}, limit) {
 			if err != nil {
 				return err

@@ -64,6 +64,7 @@ type Config struct {
 	GCGrace   time.Duration // how long an unreferenced blob is kept
 	GCEvery   time.Duration // how often gc looks; 0 turns the background gc off
 	Idle      time.Duration // written data of a file that is left alone this long is committed; 0 means 5 s
+	Lease     time.Duration // a daemon that wasn't heard of this long is taken for dead; 0 means 15 s
 	Log       *slog.Logger
 	Now       func() namespace.Time // nil means the kernel's coarse clock
 	RootMode  uint32                // permission bits of a new volume's root; 0 means 0755
@@ -92,7 +93,8 @@ type Volume struct {
 	ns      namespace.Store
 	blobs   blob.Store
 	id      uuid.UUID
-	session uint64
+	session atomic.Uint64
+	members *members // nil where only one daemon can have the store open
 	ids     ids
 	nextKey atomic.Uint64
 	nodes   nodes
@@ -100,6 +102,9 @@ type Volume struct {
 	atimes  atimes
 	ghosts  ghosts
 	births  births
+	known   known
+	told    told
+	waits   waits
 	full    atomic.Int64  // when the store was full last, in Unix nanoseconds
 	commits atomic.Uint64 // of files' data, ended so far
 	changes atomic.Uint64 // transactions, ended so far
@@ -112,7 +117,7 @@ type Volume struct {
 	leftover atomic.Bool
 
 	gcMu    sync.Mutex // one collection at a time
-	reapers chan namespace.Ino
+	reapers chan reapable
 	stop    context.CancelFunc
 	bg      *errgroup.Group
 }
@@ -136,12 +141,15 @@ func Open(ctx context.Context, ns namespace.Store, blobs blob.Store, cfg Config)
 	v.ghosts.m = map[namespace.Ino]*namespace.Inode{}
 	v.births.m = map[namespace.DentryKey]*node{}
 	v.dirty = newBudget(cfg.Dirty)
+	v.told.init()
+	v.known.init(cfg.Shared)
+	v.waits.m = map[namespace.Ino]chan struct{}{}
+	v.reapers = make(chan reapable, 1024)
 	v.part, v.window = max(streamPart, uint64(cfg.PartSize)), streamWindow
 	if v.cfg.Parts == 0 {
 		v.cfg.Parts = streamParts
 	}
 	v.staging.files = map[namespace.Ino]staged{}
-	v.reapers = make(chan namespace.Ino, 1024)
 	vol, err := v.loadOrCreate(ctx)
 	if err != nil {
 		return nil, err
@@ -152,7 +160,7 @@ func Open(ctx context.Context, ns namespace.Store, blobs blob.Store, cfg Config)
 			return nil, fmt.Errorf("open volume: lost+found: %w", err)
 		}
 	}
-	dead, err := v.startSession(ctx)
+	dead, err := v.begin(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +168,14 @@ func Open(ctx context.Context, ns namespace.Store, blobs blob.Store, cfg Config)
 	v.stop = stop
 	v.bg, run = errgroup.WithContext(run)
 	v.bg.Go(func() error { v.flushLoop(run); return nil })
+	if cfg.Shared {
+		v.bg.Go(func() error { v.watchLoop(run); return nil })
+		v.bg.Go(func() error { v.dropLoop(run); return nil })
+	}
 	if !cfg.ReadOnly {
+		if v.members != nil {
+			v.bg.Go(func() error { v.beatLoop(run); return nil })
+		}
 		v.bg.Go(func() error { v.reapLoop(run); return nil })
 		v.bg.Go(func() error { v.collectLoop(run, dead); return nil })
 		if v.stages() {
@@ -174,7 +189,7 @@ func Open(ctx context.Context, ns namespace.Store, blobs blob.Store, cfg Config)
 func (v *Volume) ID() uuid.UUID { return v.id }
 
 // Session is the number of this daemon's session, with which the keys of its blobs begin.
-func (v *Volume) Session() uint64 { return v.session }
+func (v *Volume) Session() uint64 { return v.session.Load() }
 
 // Close commits all written data, ends the session and stops the background work. It returns the first error; the
 // volume is closed all the same.
@@ -195,6 +210,9 @@ func (v *Volume) Close(ctx context.Context) error {
 	}
 	if oerr := v.reapOwn(ctx); err == nil {
 		err = oerr
+	}
+	if herr := v.dropHolds(ctx, func(h *namespace.Hold) bool { return h.Session == v.Session() }); err == nil {
+		err = herr
 	}
 	if eerr := v.endSession(ctx); err == nil {
 		err = eerr
@@ -281,6 +299,11 @@ func (v *Volume) now() namespace.Time { return v.cfg.Now() }
 func (v *Volume) update(ctx context.Context, want namespace.Want, fn func(tx namespace.Tx) error) error {
 	if err := v.writable(ctx); err != nil {
 		return err
+	}
+	if v.members != nil {
+		v.members.fresh(ctx)
+		v.members.renewal.RLock()
+		defer v.members.renewal.RUnlock()
 	}
 	err := v.ns.Update(ctx, namespace.OpID(uuid.New()), want, fn)
 	v.noteFull(err)

@@ -9,6 +9,7 @@ import (
 type Written struct {
 	Cached   bool // from the kernel's write-back cache, which owns the file's times
 	KillPriv bool // by someone whose writes clear setuid and setgid bits
+	Append   bool // at the end of the file as it is, wherever that is; off is ignored
 }
 
 // Write puts data at an offset of the file. It is visible to every read that begins after Write returned, and kept in
@@ -32,10 +33,23 @@ func (h *Handle) Write(ctx context.Context, off uint64, data [][]byte, how Writt
 	if err := n.dropPrivileges(ctx, how.KillPriv); err != nil {
 		return err
 	}
+	if how.Append {
+		alone, release := n.v.company()
+		defer release()
+		if !alone {
+			return n.appendNow(ctx, data, size)
+		}
+	}
 	if err := n.v.dirty.take(ctx, size); err != nil {
 		return err
 	}
 	n.mu.Lock()
+	if how.Append {
+		off = n.size
+		if n.appended == 0 {
+			n.appended = n.v.Session()
+		}
+	}
 	mem := n.dirty.mem
 	at := off
 	for _, d := range data {

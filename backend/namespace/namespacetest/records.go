@@ -31,7 +31,7 @@ func samples() []namespace.Record {
 		&namespace.Blob{Blob: blob.NewKey(1, 2), Size: 9000, Refs: 1, Pinned: true, Since: at(5)},
 		&namespace.Orphan{Ino: 19, Session: 77},
 		&namespace.Session{ID: 77, Host: "host.example", PID: 4242, Started: at(6), Seen: at(7)},
-		&namespace.Session{ID: 78, Host: "other", Process: "boot:1:2\x00", Started: at(6), Seen: at(7), Dead: true},
+		&namespace.Session{ID: 78, Host: "other", Process: "boot:1:2\x00", Started: at(6), Seen: at(7), Dead: true, Exclusive: true},
 		&namespace.Hold{Ino: 17, Kind: namespace.HoldPosix, Session: 77, Owner: 5, Start: 10, End: 19, Write: true, PID: 4243},
 		&namespace.Hold{Ino: 17, Kind: namespace.HoldOpen, Session: 77},
 		&namespace.Usage{Session: 77, Bytes: -5, Inodes: 9},

@@ -1,0 +1,114 @@
+package volume
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/graviton-fs/graviton/backend/namespace"
+)
+
+// fresh waits a moment if this daemon has not been heard of for so long that it may have been taken for dead, as after a
+// suspend: its next beat finds out, and begins a new session.
+func (m *members) fresh(ctx context.Context) {
+	stale := func() bool { return time.Since(time.Unix(0, m.beaten.Load())) > m.lease-m.beat() }
+	if m.beaten.Load() == 0 || !stale() {
+		return
+	}
+	for end := time.Now().Add(2 * m.beat()); stale() && time.Now().Before(end); {
+		wake(m.kick)
+		if sleep(ctx, m.beat()/20) != nil {
+			return
+		}
+	}
+}
+
+// beatLoop has this daemon heard of.
+func (v *Volume) beatLoop(ctx context.Context) {
+	m := v.members
+	tick := time.NewTicker(m.beat())
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-m.kick:
+		}
+		if m.suspended.Load() {
+			continue
+		}
+		err := v.beatOnce(ctx)
+		if errors.Is(err, namespace.ErrFenced) {
+			err = v.renew(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			v.log.Warn("this daemon could not tell the others that it lives, it tries again", "err", err)
+		}
+	}
+}
+
+// beatOnce looks around and then says so.
+func (v *Volume) beatOnce(ctx context.Context) error {
+	now, err := v.members.clock.Now(ctx)
+	if err != nil {
+		return err
+	}
+	others, err := v.lookAround(ctx)
+	if err != nil {
+		return err
+	}
+	if err := v.mindOrphans(ctx, now, others); err != nil {
+		return err
+	}
+	err = v.ns.Update(ctx, namespace.OpID{}, namespace.Want{Reclaims: true}, func(tx namespace.Tx) error {
+		s, err := namespace.Get[*namespace.Session](tx, namespace.SessionKey{ID: v.Session()})
+		if isNotFound(err) || err == nil && s.Dead {
+			return namespace.ErrFenced
+		}
+		if err != nil {
+			return err
+		}
+		s.Seen = now
+		tx.Put(s)
+		return nil
+	})
+	if err == nil {
+		v.members.beaten.Store(time.Now().UnixNano())
+	}
+	return err
+}
+
+// renew begins a new session after this one was taken for dead. What the old one had stored and not committed is lost,
+// and so are its locks; who has such a file open is told.
+func (v *Volume) renew(ctx context.Context) error {
+	m := v.members
+	m.renewal.Lock()
+	defer m.renewal.Unlock()
+	old := v.Session()
+	m.mu.Lock()
+	clear(m.pinned)
+	m.mu.Unlock()
+	for _, n := range v.nodes.all() {
+		n.sessionDied()
+		v.nodes.put(n)
+	}
+	v.dropAll()
+	if err := v.join(ctx); err != nil {
+		return err
+	}
+	v.log.Error("other daemons had taken this one for dead: it was suspended, or cut off from the store; files that "+
+		"were being written, and locks, are lost", "old", old, "new", v.Session())
+	return nil
+}
+
+// sessionDied forgets what was true in the session that died, and tells those who have locks.
+func (n *node) sessionDied() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.loaded, n.epoch = false, n.epoch+1
+	if len(n.lockers) > 0 {
+		clear(n.lockers)
+		n.errs.set(namespace.ErrFenced)
+	}
+}

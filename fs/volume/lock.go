@@ -1,0 +1,305 @@
+package volume
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/graviton-fs/graviton/backend/namespace"
+)
+
+// ErrLocked refuses a lock that another has.
+var ErrLocked = errors.New("file is locked")
+
+// Lock is a lock that a program asks for, see fcntl(2) and flock(2). Locks of all daemons on the volume exclude each
+// other; the two kinds don't.
+type Lock struct {
+	Flock bool   // of the whole file; otherwise of a range of bytes
+	Owner uint64 // who has it: a process's, or an open file's number in its kernel
+	Start uint64 // first byte
+	End   uint64 // last byte
+	Write bool   // exclusive, otherwise shared
+	PID   uint32 // of who asks; in an answer 0 for one on another host
+}
+
+// locker is whose locks they are, on this host.
+type locker struct {
+	kind  namespace.HoldKind
+	owner uint64
+}
+
+func (l *Lock) locker() locker {
+	if l.Flock {
+		return locker{namespace.HoldFlock, l.Owner}
+	}
+	return locker{namespace.HoldPosix, l.Owner}
+}
+
+// lockPoll is how often someone who waits for a lock looks without being told: a daemon that died doesn't tell.
+const lockPoll = time.Second
+
+// SetLock takes a lock, in place of what the owner has in that range. If another has it, SetLock returns ErrLocked, or
+// with wait waits until ctx ends. Nothing is held while it waits. fresh reports whether the file was changed by another
+// daemon since this one knew it: what is cached of it has to be dropped before it is used under the lock.
+func (h *Handle) SetLock(ctx context.Context, l Lock, wait bool) (fresh bool, err error) {
+	if h.n.v.cfg.ReadOnly {
+		return false, ErrReadOnly
+	}
+	n := h.n
+	n.mu.Lock()
+	if n.lockers == nil {
+		n.lockers = map[locker]bool{}
+	}
+	if h.lockers == nil {
+		h.lockers = map[locker]bool{}
+	}
+	n.lockers[l.locker()], h.lockers[l.locker()] = true, true
+	n.mu.Unlock()
+	for {
+		var woken <-chan struct{}
+		if wait {
+			woken = n.v.waits.on(n.ino)
+		}
+		rec, taken, err := n.tryLock(context.WithoutCancel(ctx), l)
+		if err != nil {
+			return false, err
+		}
+		if taken {
+			return n.outdated(rec), nil
+		}
+		if !wait {
+			return false, ErrLocked
+		}
+		select {
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case <-woken:
+		case <-time.After(lockPoll):
+		}
+	}
+}
+
+// outdated reports whether an inode isn't as this daemon knows it, and forgets what it knows then.
+func (n *node) outdated(rec *namespace.Inode) bool {
+	if n.v.known.isSame(rec) {
+		return false
+	}
+	n.forgetSize()
+	return true
+}
+
+// lockWant is what a transaction on an inode's locks reads.
+func lockWant(ino namespace.Ino) namespace.Want {
+	return namespace.Want{
+		Inodes: []namespace.InodeWant{{Ino: ino, Lock: namespace.Exclusive, Holds: true}}, Reclaims: true,
+	}
+}
+
+// tryLock takes a lock if no other has it, and returns the inode as it is then.
+func (n *node) tryLock(ctx context.Context, l Lock) (rec *namespace.Inode, taken bool, err error) {
+	freed := false
+	err = n.v.update(ctx, lockWant(n.ino), func(tx namespace.Tx) (err error) {
+		taken, freed = true, false
+		if rec, err = namespace.Get[*namespace.Inode](tx, namespace.InodeKey{Ino: n.ino}); err != nil {
+			return staleIfMissing(err)
+		}
+		mine, others, err := n.locks(tx, l)
+		if err != nil {
+			return err
+		}
+		taken = conflict(others, l) == nil
+		if !taken && !l.Flock {
+			return nil
+		}
+		// As with a local flock(2), a change of the kind of lock gives the old one up even if the new one isn't free.
+		freed = n.v.relock(tx, n.ino, mine, l, taken)
+		return nil
+	})
+	if err == nil && freed {
+		n.v.waits.wake(n.ino)
+	}
+	return rec, taken, err
+}
+
+// locks returns the locks of l's kind: those of its owner, and those of others.
+func (n *node) locks(tx namespace.Tx, l Lock) (mine, others []*namespace.Hold, err error) {
+	all, err := collect[*namespace.Hold](tx, namespace.HoldKey{Ino: n.ino}, 0)
+	for _, h := range all {
+		switch {
+		case h.Kind != l.locker().kind:
+		case h.Session == n.v.Session() && h.Owner == l.Owner:
+			mine = append(mine, h)
+		default:
+			others = append(others, h)
+		}
+	}
+	return mine, others, err
+}
+
+// conflict returns the first lock that excludes l.
+func conflict(others []*namespace.Hold, l Lock) *namespace.Hold {
+	for _, h := range others {
+		if h.Start <= l.End && l.Start <= h.End && (h.Write || l.Write) {
+			return h
+		}
+	}
+	return nil
+}
+
+// relock writes an owner's locks with l's range taken out, or with set as l says; what touches l and is alike is joined
+// with it. It reports whether the owner had any lock in that range.
+func (v *Volume) relock(tx namespace.Tx, ino namespace.Ino, mine []*namespace.Hold, l Lock, set bool) (had bool) {
+	rec := namespace.Hold{
+		Ino: ino, Kind: l.locker().kind, Session: v.Session(), Owner: l.Owner, Start: l.Start, End: l.End,
+		Write: l.Write, PID: l.PID,
+	}
+	var puts []namespace.Hold
+	for _, h := range mine {
+		overlaps := h.Start <= l.End && l.Start <= h.End
+		touches := overlaps || h.Start == l.End+1 || l.Start == h.End+1
+		had = had || overlaps
+		joins := set && touches && h.Write == l.Write
+		if !overlaps && !joins {
+			continue
+		}
+		tx.Delete(h.Key())
+		if joins {
+			rec.Start, rec.End = min(rec.Start, h.Start), max(rec.End, h.End)
+			continue
+		}
+		if left := *h; h.Start < l.Start {
+			left.End = l.Start - 1
+			puts = append(puts, left)
+		}
+		if right := *h; h.End > l.End {
+			right.Start = l.End + 1
+			puts = append(puts, right)
+		}
+	}
+	if set {
+		puts = append(puts, rec)
+	}
+	for i := range puts {
+		tx.Put(&puts[i])
+	}
+	return had
+}
+
+// Unlock gives a range of the owner's locks back. What was written is committed before.
+func (h *Handle) Unlock(ctx context.Context, l Lock) error {
+	n := h.n
+	n.mu.Lock()
+	may := n.lockers[l.locker()]
+	n.mu.Unlock()
+	if !may {
+		return nil
+	}
+	return n.unlock(context.WithoutCancel(ctx), l)
+}
+
+func (n *node) unlock(ctx context.Context, l Lock) error {
+	n.flushFor(ctx) // an error is told at the next fsync or close
+	err := n.v.update(ctx, lockWant(n.ino), func(tx namespace.Tx) error {
+		mine, _, err := n.locks(tx, l)
+		if err == nil {
+			n.v.relock(tx, n.ino, mine, l, false)
+		}
+		return err
+	})
+	if err == nil {
+		n.v.waits.wake(n.ino)
+	}
+	return err
+}
+
+// UnlockAll gives back all locks on byte ranges of an owner, as a process's close of any descriptor of the file does.
+func (h *Handle) UnlockAll(ctx context.Context, owner uint64) error {
+	return h.n.unlockAll(ctx, locker{namespace.HoldPosix, owner})
+}
+
+func (n *node) unlockAll(ctx context.Context, who locker) error {
+	n.mu.Lock()
+	may := n.lockers[who]
+	delete(n.lockers, who)
+	n.mu.Unlock()
+	if !may {
+		return nil
+	}
+	whole := Lock{Flock: who.kind == namespace.HoldFlock, Owner: who.owner, End: MaxFile}
+	err := n.unlock(context.WithoutCancel(ctx), whole)
+	if err != nil { // so that the release of the file tries again
+		n.mu.Lock()
+		n.lockers[who] = true
+		n.mu.Unlock()
+	}
+	return err
+}
+
+// releaseLocks gives back what was locked through the handle and no close of a descriptor did: locks that belong to the
+// open file.
+func (h *Handle) releaseLocks(ctx context.Context) {
+	h.n.mu.Lock()
+	list := h.lockers
+	h.lockers = nil
+	h.n.mu.Unlock()
+	for who := range list {
+		if err := h.n.unlockAll(ctx, who); err != nil {
+			h.n.v.log.Warn("a lock was not given back", "inode", h.n.ino, "err", err)
+		}
+	}
+}
+
+// TestLock returns a lock that excludes l, or nil.
+func (h *Handle) TestLock(ctx context.Context, l Lock) (*Lock, error) {
+	var found *Lock
+	want := namespace.Want{Inodes: []namespace.InodeWant{{Ino: h.n.ino, Holds: true}}}
+	err := h.n.v.ns.View(ctx, want, func(tx namespace.Tx) error {
+		found = nil
+		_, others, err := h.n.locks(tx, l)
+		if c := conflict(others, l); c != nil && err == nil {
+			found = &Lock{Flock: l.Flock, Owner: c.Owner, Start: c.Start, End: c.End, Write: c.Write}
+			if c.Session == h.n.v.Session() {
+				found.PID = c.PID
+			}
+		}
+		return err
+	})
+	return found, err
+}
+
+// waits wakes those who wait for a lock on an inode.
+type waits struct {
+	mu sync.Mutex
+	m  map[namespace.Ino]chan struct{}
+}
+
+// on returns a channel that is closed when the inode's locks change next.
+func (w *waits) on(ino namespace.Ino) <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	ch := w.m[ino]
+	if ch == nil {
+		ch = make(chan struct{})
+		w.m[ino] = ch
+	}
+	return ch
+}
+
+func (w *waits) wake(ino namespace.Ino) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if ch := w.m[ino]; ch != nil {
+		close(ch)
+		delete(w.m, ino)
+	}
+}
+
+func (w *waits) wakeAll() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for ino, ch := range w.m {
+		close(ch)
+		delete(w.m, ino)
+	}
+}
