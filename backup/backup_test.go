@@ -137,11 +137,17 @@ func numbers(t testing.TB, p Place) (list []uint64) {
 // TestKeep keeps as many dumps as it should, and those of another copy until it has enough of its own.
 func TestKeep(t *testing.T) {
 	ns, p := newVolume(t), newMemory()
-	old := NewKeeper(ns, p, Dump{}, config(t, "aaaa"))
+	old := NewKeeper(ns, p, Dump{Taken: time.Now()}, config(t, "aaaa"))
+	if at := old.Settled(); !at.IsZero() {
+		t.Errorf("settled at %v, before the first dump", at)
+	}
 	for range 2 {
 		check(t, old.Dump(t.Context()))
 	}
 	old.Close()
+	if at := old.Settled(); time.Since(at) > time.Minute {
+		t.Errorf("settled at %v", at)
+	}
 	k := NewKeeper(ns, p, Dump{}, config(t, "bbbb"))
 	defer k.Close()
 	for i, want := range [][]uint64{{1, 2, 3}, {1, 2, 3, 4}, {3, 4, 5}, {4, 5, 6}} {

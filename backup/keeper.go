@@ -40,6 +40,7 @@ type Keeper struct {
 	mu      sync.Mutex
 	state   State
 	seen    uint64 // changes in the last dump
+	own     time.Time
 }
 
 // State tells how far a Keeper is.
@@ -63,6 +64,14 @@ func (k *Keeper) State() State {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.state
+}
+
+// Settled is when the newest dump that this Keeper wrote was begun; zero before it wrote one. Unlike State.Last it is
+// always by this host's clock.
+func (k *Keeper) Settled() time.Time {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.own
 }
 
 // Close ends the background work. It writes no dump: see Dump.
@@ -126,7 +135,7 @@ func (k *Keeper) Dump(ctx context.Context) error {
 		k.state.Error = err.Error()
 		return err
 	}
-	k.seen, k.state = seen, State{Last: at, Name: name}
+	k.seen, k.own, k.state = seen, at, State{Last: at, Name: name}
 	return nil
 }
 

@@ -23,7 +23,13 @@ func (b *bucketVolume) tune(o *volume.Config) {
 		return
 	}
 	o.Writable, o.Adopt = b.writable, b.local.info.Adopt
-	o.Settled = func() namespace.Time { return namespace.At(b.copied().Last.Add(-clockMargin)) }
+	o.Settled = func() namespace.Time {
+		k := b.keeper.Load()
+		if k == nil || k.Settled().IsZero() {
+			return namespace.Time{}
+		}
+		return namespace.At(k.Settled().Add(-clockMargin))
+	}
 	o.Settle = func(ctx context.Context) error {
 		if k := b.keeper.Load(); k != nil {
 			return k.Dump(ctx)

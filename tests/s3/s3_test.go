@@ -238,3 +238,62 @@ func TestRemovedAfterCopy(t *testing.T) {
 		t.Errorf("%v", res)
 	}
 }
+
+// TestOutage stops the server while files are written: what waits goes on when it is back, and small files don't wait.
+func TestOutage(t *testing.T) {
+	b := harness.NewS3(t, "")
+	m := harness.Start(t, b.Mount())
+	data := noise(64 << 20)
+	src := filepath.Join(t.TempDir(), "src")
+	write(t, data, src)
+	done := make(chan error, 1)
+	go func() {
+		out, err := exec.Command("cp", src, filepath.Join(m.Dir, "large")).CombinedOutput()
+		if err != nil {
+			err = fmt.Errorf("cp: %w: %s", err, out)
+		}
+		done <- err
+	}()
+	time.Sleep(100 * time.Millisecond)
+	b.Server.Kill()
+	began := time.Now()
+	write(t, []byte("small"), m.Dir, "small")
+	check(t, os.Rename(filepath.Join(m.Dir, "small"), filepath.Join(m.Dir, "renamed")))
+	if d := time.Since(began); d > 2*time.Second {
+		t.Errorf("a small file took %v while the server was down", d)
+	}
+	time.Sleep(3 * time.Second)
+	check(t, b.Server.Restart())
+	check(t, <-done)
+	m.Remount()
+	wantFile(t, data, m.Dir, "large")
+	wantFile(t, []byte("small"), m.Dir, "renamed")
+	if res := m.RunStore("fsck", "--data"); res.Code != 0 {
+		t.Errorf("%v", res)
+	}
+}
+
+// TestPacked writes small files, which become one object after a while, and reads them back on another host.
+func TestPacked(t *testing.T) {
+	b := harness.NewS3(t, "")
+	m := harness.Start(t, b.Mount())
+	for i := range 20 {
+		write(t, noise(30_000+i), m.Dir, fmt.Sprint(i))
+	}
+	if s := status(t, m); s.Activity.StagedIn != 20 || s.Bucket.Requests["CreateMultipartUpload"] > 1 {
+		t.Errorf("%+v, %v", s.Activity, s.Bucket.Requests)
+	}
+	m.Unmount()
+	entries, err := os.ReadDir(filepath.Dir(b.Object("x")))
+	check(t, err)
+	if len(entries) != 1 {
+		t.Errorf("%d objects of 20 small files", len(entries))
+	}
+	other := harness.Start(t, b.Mount())
+	for i := range 20 {
+		wantFile(t, noise(30_000+i), other.Dir, fmt.Sprint(i))
+	}
+	if res := other.RunStore("fsck", "--data"); res.Code != 0 {
+		t.Errorf("%v", res)
+	}
+}
