@@ -27,6 +27,8 @@ type Config struct {
 	// LargeObjects puts new blobs above 1 MiB into large objects instead of rows.
 	LargeObjects bool
 
+	MustExist bool // no schema is made where there is none
+
 	ReadOnly bool         // nothing is written, no schema made: for a standby
 	Logger   *slog.Logger // slog.Default() if nil
 }

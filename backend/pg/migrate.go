@@ -39,7 +39,7 @@ func migrateSchema(ctx context.Context, conn *pgx.Conn, cfg *Config) error {
 		return err
 	}
 	latest := len(names)
-	if !cfg.ReadOnly {
+	if !cfg.ReadOnly && !cfg.MustExist {
 		if err := makeSchema(ctx, conn, cfg); err != nil {
 			return err
 		}
@@ -132,6 +132,9 @@ func schemaVersion(ctx context.Context, conn *pgx.Conn, cfg *Config, files fs.FS
 			"or url to another database", cfg.Schema, strings.Join(taken, ", "))
 	case !marked && cfg.ReadOnly:
 		return 0, fmt.Errorf("the schema %q holds no volume, and none is made read-only", cfg.Schema)
+	case !marked && cfg.MustExist:
+		return 0, fmt.Errorf("the schema %q holds no volume: 'graviton mount DIR' makes it, or set postgres.schema or url to "+
+			"another", cfg.Schema)
 	case !marked:
 		return 0, nil
 	}

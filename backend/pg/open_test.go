@@ -163,6 +163,8 @@ func TestOpenSchemas(t *testing.T) {
 	s.Exec(t, d.Name, "REVOKE CREATE ON DATABASE "+d.Name+" FROM "+d.Role, "ALTER DATABASE "+d.Name+" OWNER TO postgres")
 	refused(t, Config{URL: d.URL(), Schema: "missing"}, "CREATE SCHEMA", "AUTHORIZATION", d.Role)
 	refused(t, Config{URL: d.URL(), Schema: "missing", ReadOnly: true}, "no volume")
+	refused(t, Config{URL: d.URL(), Schema: "public", MustExist: true}, "no volume", "graviton mount")
+	refused(t, Config{URL: d.URL(), Schema: "public", MustExist: true}, "no volume") // the first made nothing
 }
 
 func TestOpenAsAnotherRole(t *testing.T) {

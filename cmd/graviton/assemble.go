@@ -37,6 +37,7 @@ type stores struct {
 type access struct {
 	readOnly bool
 	takeOver bool   // from another host that has the volume
+	exists   bool   // there has to be a volume, none is made
 	dir      string // the mount point, for those who are refused meanwhile
 }
 
@@ -46,7 +47,7 @@ func openStores(ctx context.Context, cfg *config.Config, how access, log *slog.L
 	case config.BackendRocksDB:
 		return openRocksStores(cfg, log)
 	case config.BackendPostgres:
-		return openPostgresStores(ctx, cfg, log)
+		return openPostgresStores(ctx, cfg, how, log)
 	case config.BackendS3:
 		return openS3Stores(ctx, cfg, how, log)
 	}
@@ -169,11 +170,11 @@ func openLocal(ctx context.Context, cfg *config.Config) (control.Admin, func() e
 			"--set graviton.state-dir=DIR or -c FILE", storeName(cfg))
 	}
 	log := quietLog()
-	s, err := openStores(ctx, cfg, access{dir: "no directory: a command"}, log)
+	s, err := openStores(ctx, cfg, access{dir: "no directory: a command", exists: true}, log)
 	if err != nil {
 		return nil, nil, err
 	}
-	v, err := openVolume(ctx, cfg, s, volume.Config{Log: log})
+	v, err := openVolume(ctx, cfg, s, volume.Config{MustExist: true, Log: log})
 	if err != nil {
 		return nil, nil, errors.Join(err, s.close())
 	}

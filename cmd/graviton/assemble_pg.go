@@ -13,12 +13,14 @@ import (
 )
 
 // openPostgresStores has names and data in one database, which several daemons may use.
-func openPostgresStores(ctx context.Context, cfg *config.Config, log *slog.Logger) (*stores, error) {
+func openPostgresStores(ctx context.Context, cfg *config.Config, how access, log *slog.Logger) (*stores, error) {
 	if cfg.Postgres.BlobStorage != config.BlobStoragePG {
 		return nil, usagef("postgres.blob-storage = %q is not built into this version yet: use blob-storage = \"pg\"",
 			cfg.Postgres.BlobStorage)
 	}
-	db, err := pg.Open(ctx, postgresConfig(cfg, log))
+	pc := postgresConfig(cfg, log)
+	pc.ReadOnly, pc.MustExist = how.readOnly, how.exists
+	db, err := pg.Open(ctx, pc)
 	if err != nil {
 		return nil, err
 	}

@@ -95,7 +95,7 @@ func (d *daemon) start(ctx context.Context) (ctl *control.Server, err error) {
 		err = errors.Join(err, d.closeAll(context.WithoutCancel(ctx)))
 		d.record.Withdraw()
 	}()
-	if d.stores, err = openStores(ctx, cfg, access{d.m.opts.readOnly, d.m.takeOver, d.m.dir}, d.log); err != nil {
+	if d.stores, err = openStores(ctx, cfg, access{readOnly: d.m.opts.readOnly, takeOver: d.m.takeOver, dir: d.m.dir}, d.log); err != nil {
 		return nil, err
 	}
 	d.volume, err = openVolume(ctx, cfg, d.stores, volume.Config{

@@ -13,6 +13,7 @@ package volume
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -54,6 +55,7 @@ const (
 // Config sets up a Volume.
 type Config struct {
 	ReadOnly  bool
+	MustExist bool // no volume is made in an empty namespace
 	Shared    bool // other daemons may change the volume at the same time
 	Atime     Atime
 	InlineMax int           // bytes up to which data goes into the namespace instead of a blob
@@ -123,7 +125,7 @@ type Volume struct {
 }
 
 // Open opens the volume in the two stores and starts a session in it. An empty namespace becomes a new volume, unless
-// cfg.ReadOnly. The stores stay the caller's to close, after Close.
+// cfg.ReadOnly or cfg.MustExist. The stores stay the caller's to close, after Close.
 func Open(ctx context.Context, ns namespace.Store, blobs blob.Store, cfg Config) (*Volume, error) {
 	v := &Volume{cfg: cfg, log: cfg.Log, ns: ns, blobs: blobs, ids: ids{ns: ns}}
 	v.ids.sync = v.sync
@@ -251,6 +253,9 @@ func (v *Volume) loadOrCreate(ctx context.Context) (*namespace.Volume, error) {
 		return err
 	}
 	err := v.ns.View(ctx, namespace.Want{}, load)
+	if isNotFound(err) && v.cfg.MustExist {
+		return nil, errors.New("the store holds no volume: 'graviton mount DIR' makes it")
+	}
 	if isNotFound(err) && !v.cfg.ReadOnly {
 		err = v.update(ctx, namespace.Want{}, func(tx namespace.Tx) error {
 			if err := load(tx); !isNotFound(err) {

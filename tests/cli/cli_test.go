@@ -12,6 +12,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/graviton-fs/graviton/backend/pg/pgtest"
 	"github.com/graviton-fs/graviton/tests/harness"
 )
 
@@ -34,6 +35,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("STATE", filepath.Join(env.WorkDir, "state"))
 			env.Setenv("GRAVITON_STATE_DIR", filepath.Join(env.WorkDir, "state"))
 			env.Setenv("SRC", harness.Root(t))
+			env.Values[pgServer{}] = new(*pgtest.Server)
 			env.Defer(func() { cleanup(t, filepath.Join(bin, "graviton"), env.WorkDir) })
 			// Another user has to be able to walk to the mount.
 			for _, dir := range []string{filepath.Dir(env.WorkDir), env.WorkDir} {

@@ -30,6 +30,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"wait-for": waitFor,
 	"damage":   damage,
 	"bucket":   bucket,
+	"postgres": postgres,
 }
 
 // mounted DIR: DIR is a mount point (the daemon may be dead).
