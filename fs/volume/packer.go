@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 
+	"github.com/graviton-fs/graviton/backend/blob"
 	"github.com/graviton-fs/graviton/backend/namespace"
 )
 
@@ -87,15 +88,31 @@ func (p *packer) store(ctx context.Context) error {
 		v.leftover.Store(true)
 		return err
 	}
-	swapped := 0
+	swapped, err := p.swap(ctx, key)
+	if err == nil && swapped == 0 {
+		err = v.blobs.Delete(ctx, key)
+	}
+	if err != nil {
+		v.leftover.Store(true)
+		return err
+	}
+	for _, r := range p.runs {
+		v.relaid(r.ino)
+	}
+	p.runs, p.size = nil, 0
+	return nil
+}
+
+// swap commits the blob's extents in place of those that are still the same, and returns for how many runs.
+func (p *packer) swap(ctx context.Context, key blob.Key) (swapped int, err error) {
 	var want namespace.Want
 	for _, r := range p.runs {
 		want.Inodes = append(want.Inodes, namespace.InodeWant{Ino: r.ino, Lock: namespace.Exclusive})
 		want.Extents = append(want.Extents, namespace.RangeWant{Ino: r.ino, From: r.list[0].Off, To: r.end()})
 	}
-	err := v.update(ctx, want, func(tx namespace.Tx) error {
+	err = p.v.update(ctx, want, func(tx namespace.Tx) error {
 		swapped = 0
-		if key.Session() != v.Session() {
+		if key.Session() != p.v.Session() {
 			return namespace.ErrFenced
 		}
 		for _, r := range p.runs {
@@ -113,22 +130,11 @@ func (p *packer) store(ctx context.Context) error {
 			swapped++
 		}
 		if swapped > 0 {
-			tx.Put(&namespace.Blob{Blob: key, Size: p.size, Refs: int64(swapped), Since: v.now()})
+			tx.Put(&namespace.Blob{Blob: key, Size: p.size, Refs: int64(swapped), Since: p.v.now()})
 		}
 		return nil
 	})
-	if err == nil && swapped == 0 {
-		err = v.blobs.Delete(ctx, key)
-	}
-	if err != nil {
-		v.leftover.Store(true)
-		return err
-	}
-	for _, r := range p.runs {
-		v.relaid(r.ino)
-	}
-	p.runs, p.size = nil, 0
-	return nil
+	return swapped, err
 }
 
 // forget takes the files that were packed off the list of those that have staged data.
