@@ -1,0 +1,338 @@
+// Package shared tests one volume that two daemons have mounted.
+package shared
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"github.com/graviton-fs/graviton/tests/harness"
+)
+
+func TestMain(m *testing.M) { harness.Main(m) }
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// two mounts one new volume twice, by two daemons.
+func two(t *testing.T) (a, b *harness.Mount) {
+	t.Helper()
+	cfg := harness.Postgres.Config(t)
+	return harness.Start(t, cfg), harness.Start(t, cfg)
+}
+
+// soon waits until fn returns true, at most for a time.
+func soon(t *testing.T, most time.Duration, what string, fn func() bool) time.Duration {
+	t.Helper()
+	begin := time.Now()
+	for !fn() {
+		if time.Since(begin) > most {
+			t.Fatalf("%s: not within %v", what, most)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return time.Since(begin)
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+func TestCloseToOpen(t *testing.T) {
+	a, b := two(t)
+	dirs := []string{a.Dir, b.Dir}
+	for i := range 60 {
+		w, r := filepath.Join(dirs[i%2], "f"), filepath.Join(dirs[(i+1)%2], "f")
+		want := bytes.Repeat([]byte{byte('a' + i%26)}, 5000+i/3) // three times the same size
+		check(t, os.WriteFile(w, want, 0o644))
+		for range 2 { // the second time from the kernel's cache
+			got, err := os.ReadFile(r)
+			check(t, err)
+			if !bytes.Equal(got, want) {
+				t.Fatalf("round %d: %d bytes %.5q, want %d bytes %.5q", i, len(got), got, len(want), want)
+			}
+		}
+	}
+}
+
+func TestNamesAreSeenSoon(t *testing.T) {
+	a, b := two(t)
+	var slowest time.Duration
+	for i := range 10 {
+		name, to := fmt.Sprint("n", i), fmt.Sprint("m", i)
+		if exists(filepath.Join(b.Dir, name)) {
+			t.Fatal("a name exists before it was made")
+		}
+		check(t, os.Mkdir(filepath.Join(a.Dir, name), 0o755))
+		slowest = max(slowest, soon(t, 1100*time.Millisecond, "a new name", func() bool { return exists(filepath.Join(b.Dir, name)) }))
+		check(t, os.Rename(filepath.Join(a.Dir, name), filepath.Join(a.Dir, to)))
+		slowest = max(slowest, soon(t, 1100*time.Millisecond, "the old name's end", func() bool { return !exists(filepath.Join(b.Dir, name)) }))
+	}
+	t.Logf("a change of a name was seen after %v at most", slowest)
+}
+
+// TestOpenFileIsNews has a file that stays open show what another daemon wrote.
+func TestOpenFileIsNews(t *testing.T) {
+	a, b := two(t)
+	check(t, os.WriteFile(filepath.Join(a.Dir, "f"), []byte("old"), 0o644))
+	f, err := os.Open(filepath.Join(b.Dir, "f"))
+	check(t, err)
+	defer f.Close()
+	p := make([]byte, 3)
+	read := func(want string) bool {
+		_, err := f.ReadAt(p, 0)
+		check(t, err)
+		return string(p) == want
+	}
+	if !read("old") {
+		t.Fatalf("read %q", p)
+	}
+	w, err := os.OpenFile(filepath.Join(a.Dir, "f"), os.O_WRONLY, 0)
+	check(t, err)
+	_, err = w.WriteString("new")
+	check(t, errors.Join(err, w.Close()))
+	soon(t, 1100*time.Millisecond, "the new data", func() bool { return read("new") })
+}
+
+func TestRaces(t *testing.T) {
+	a, b := two(t)
+	dirs := []string{a.Dir, b.Dir}
+	race := func(round int, lost error, op func(dir string, host int) error) {
+		t.Helper()
+		var errs [2]error
+		var wg sync.WaitGroup
+		for i, dir := range dirs {
+			wg.Go(func() { errs[i] = op(dir, i) })
+		}
+		wg.Wait()
+		if !(errs[0] == nil && errors.Is(errs[1], lost) || errs[1] == nil && errors.Is(errs[0], lost)) {
+			t.Fatalf("round %d: %v, want one to win", round, errs)
+		}
+	}
+	for i := range 1000 {
+		race(i, os.ErrExist, func(dir string, _ int) error {
+			f, err := os.OpenFile(filepath.Join(dir, fmt.Sprint("f", i)), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+			if err == nil {
+				err = f.Close()
+			}
+			return err
+		})
+		race(i, os.ErrNotExist, func(dir string, host int) error {
+			return os.Rename(filepath.Join(dir, fmt.Sprint("f", i)), filepath.Join(dir, fmt.Sprint("r", i, "-", host)))
+		})
+	}
+	list, err := os.ReadDir(a.Dir)
+	check(t, err)
+	if len(list) != 1000 {
+		t.Errorf("%d names are left, want 1000", len(list))
+	}
+}
+
+func TestAppend(t *testing.T) {
+	a, b := two(t)
+	check(t, os.WriteFile(filepath.Join(a.Dir, "log"), nil, 0o644))
+	const each = 100
+	var g errgroup.Group
+	for host, m := range []*harness.Mount{a, b} {
+		g.Go(func() error {
+			f, err := os.OpenFile(filepath.Join(m.Dir, "log"), os.O_APPEND|os.O_WRONLY, 0)
+			if err != nil {
+				return err
+			}
+			for i := range each {
+				if _, err := fmt.Fprintf(f, "%d %03d\n", host, i); err != nil {
+					return err
+				}
+			}
+			return f.Close()
+		})
+	}
+	check(t, g.Wait())
+	var next [2]int
+	for _, m := range []*harness.Mount{a, b} {
+		got, err := os.ReadFile(filepath.Join(m.Dir, "log"))
+		check(t, err)
+		next = [2]int{}
+		for _, line := range bytes.Split(bytes.TrimSpace(got), []byte("\n")) {
+			var host, i int
+			if _, err := fmt.Sscanf(string(line), "%d %03d", &host, &i); err != nil || host > 1 || next[host] != i {
+				t.Fatalf("line %q after %v", line, next)
+			}
+			next[host]++
+		}
+		if next != [2]int{each, each} {
+			t.Errorf("%v lines, want %d each", next, each)
+		}
+	}
+}
+
+func TestUnlinkedAndOpen(t *testing.T) {
+	a, b := two(t)
+	data := bytes.Repeat([]byte("x"), 100_000)
+	check(t, os.WriteFile(filepath.Join(a.Dir, "f"), data, 0o644))
+	f, err := os.Open(filepath.Join(b.Dir, "f"))
+	check(t, err)
+	check(t, os.Remove(filepath.Join(a.Dir, "f")))
+	time.Sleep(8 * time.Second) // several rounds in which it could be removed
+	got, err := io.ReadAll(f)
+	check(t, err)
+	if !bytes.Equal(got, data) {
+		t.Errorf("the open file has %d bytes, want %d", len(got), len(data))
+	}
+	check(t, f.Close())
+	if res := a.RunStore("fsck"); res.Code != 0 {
+		t.Errorf("fsck: %v", res)
+	}
+}
+
+// sh runs a shell command and returns its exit code.
+func sh(t *testing.T, command string) int {
+	t.Helper()
+	err := exec.Command("sh", "-c", command).Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	if exit != nil {
+		return exit.ExitCode()
+	}
+	return 0
+}
+
+// TestFlock locks a file by flock(1) on both mounts.
+func TestFlock(t *testing.T) {
+	a, b := two(t)
+	check(t, os.WriteFile(filepath.Join(a.Dir, "lock"), nil, 0o644))
+	check(t, os.WriteFile(filepath.Join(a.Dir, "n"), []byte("0\n"), 0o644))
+	holder := exec.Command("flock", "--no-fork", filepath.Join(a.Dir, "lock"), "sh", "-c", "echo locked; exec sleep 60")
+	out, err := holder.StdoutPipe()
+	check(t, err)
+	check(t, holder.Start())
+	_, err = out.Read(make([]byte, 6))
+	check(t, err)
+	lock := filepath.Join(b.Dir, "lock")
+	if code := sh(t, "flock -n "+lock+" true"); code != 1 {
+		t.Errorf("flock -n of what the other host has: exit code %d, want 1", code)
+	}
+	if code := sh(t, "timeout -s INT 1 flock "+lock+" true"); code != 124 {
+		t.Errorf("an interrupted flock: exit code %d, want 124", code)
+	}
+	// The program that has the lock is killed, and the lock is free.
+	waiting := make(chan int, 1)
+	go func() { waiting <- sh(t, "timeout 20 flock "+lock+" true") }()
+	time.Sleep(200 * time.Millisecond)
+	check(t, holder.Process.Kill())
+	_ = holder.Wait() // killed
+	if code := <-waiting; code != 0 {
+		t.Errorf("flock once it is free: exit code %d", code)
+	}
+	var g errgroup.Group
+	for _, m := range []*harness.Mount{a, b} {
+		g.Go(func() error {
+			script := `for i in $(seq 25); do flock lock sh -c 'n=$(cat n); echo $((n + 1)) > n'; done`
+			cmd := exec.Command("sh", "-ec", script)
+			cmd.Dir = m.Dir
+			return cmd.Run()
+		})
+	}
+	check(t, g.Wait())
+	got, err := os.ReadFile(filepath.Join(a.Dir, "n"))
+	check(t, err)
+	if string(got) != "50\n" {
+		t.Errorf("the counter is %q, want 50", got)
+	}
+}
+
+// TestFcntl takes locks of byte ranges, of a process and of an open file, on both mounts.
+func TestFcntl(t *testing.T) {
+	a, b := two(t)
+	check(t, os.WriteFile(filepath.Join(a.Dir, "f"), nil, 0o644))
+	open := func(m *harness.Mount) *os.File {
+		f, err := os.OpenFile(filepath.Join(m.Dir, "f"), os.O_RDWR, 0)
+		check(t, err)
+		return f
+	}
+	for _, kind := range []struct {
+		name           string
+		set, wait, get int
+	}{
+		{"posix", unix.F_SETLK, unix.F_SETLKW, unix.F_GETLK},
+		{"ofd", unix.F_OFD_SETLK, unix.F_OFD_SETLKW, unix.F_OFD_GETLK},
+	} {
+		fa, fb := open(a), open(b)
+		set := func(f *os.File, cmd int, typ int16, start, length int64) error {
+			return unix.FcntlFlock(f.Fd(), cmd, &unix.Flock_t{Type: typ, Start: start, Len: length})
+		}
+		check(t, set(fa, kind.set, unix.F_WRLCK, 0, 10))
+		if err := set(fb, kind.set, unix.F_RDLCK, 5, 10); !errors.Is(err, unix.EAGAIN) {
+			t.Errorf("%s: a lock that overlaps: %v, want EAGAIN", kind.name, err)
+		}
+		check(t, set(fb, kind.set, unix.F_WRLCK, 10, 10))
+		probe := unix.Flock_t{Type: unix.F_WRLCK, Start: 3, Len: 1}
+		check(t, unix.FcntlFlock(fb.Fd(), kind.get, &probe))
+		if probe.Type != unix.F_WRLCK || probe.Start != 0 || probe.Len != 10 {
+			t.Errorf("%s: F_GETLK says %+v", kind.name, probe)
+		}
+		done := make(chan error, 1)
+		go func() { done <- set(fb, kind.wait, unix.F_WRLCK, 0, 5) }()
+		select {
+		case err := <-done:
+			t.Fatalf("%s: a lock that isn't free was got: %v", kind.name, err)
+		case <-time.After(200 * time.Millisecond):
+		}
+		check(t, fa.Close()) // gives the locks back
+		check(t, <-done)
+		check(t, fb.Close())
+		fa = open(a)
+		soon(t, 5*time.Second, kind.name+" lock after the other's close", func() bool {
+			return set(fa, kind.set, unix.F_WRLCK, 0, 0) == nil
+		})
+		check(t, fa.Close())
+	}
+}
+
+// TestDaemonDies kills one daemon. The other goes on, and frees what that one held.
+func TestDaemonDies(t *testing.T) {
+	a, b := two(t)
+	check(t, os.WriteFile(filepath.Join(a.Dir, "f"), []byte("kept"), 0o644))
+	f, err := os.OpenFile(filepath.Join(a.Dir, "f"), os.O_RDWR, 0)
+	check(t, err)
+	defer f.Close()
+	check(t, unix.Flock(int(f.Fd()), unix.LOCK_EX))
+	tmp, err := os.OpenFile(filepath.Join(a.Dir, "big"), os.O_CREATE|os.O_RDWR, 0o644)
+	check(t, err)
+	defer tmp.Close()
+	_, err = tmp.Write(bytes.Repeat([]byte("y"), 30<<20))
+	check(t, err)
+	a.Kill()
+	g, err := os.Open(filepath.Join(b.Dir, "f"))
+	check(t, err)
+	defer g.Close()
+	took := soon(t, 40*time.Second, "the dead daemon's lock", func() bool {
+		return unix.Flock(int(g.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil
+	})
+	t.Logf("the lock was free %v after the kill", took)
+	check(t, os.WriteFile(filepath.Join(b.Dir, "g"), []byte("new"), 0o644))
+	a.Detach()
+	a.Mount()
+	got, err := os.ReadFile(filepath.Join(a.Dir, "g"))
+	if err != nil || string(got) != "new" {
+		t.Errorf("read %q, %v", got, err)
+	}
+	soon(t, 30*time.Second, "a sound volume", func() bool { return a.RunStore("fsck").Code == 0 })
+}
