@@ -52,42 +52,6 @@ const (
 	StrictAtime
 )
 
-// Config sets up a Volume.
-type Config struct {
-	ReadOnly  bool
-	MustExist bool // no volume is made in an empty namespace
-	Shared    bool // other daemons may change the volume at the same time
-	Atime     Atime
-	InlineMax int           // bytes up to which data goes into the namespace instead of a blob
-	StageMax  int           // as InlineMax for what one commit makes durable, until it is packed into blobs; for stores that are far away
-	PartSize  int64         // bytes of the parts of the store's uploads, if they are larger than 4 MiB
-	Parts     int           // parts of one file that are on their way at a time; 0 means 2
-	Dirty     int64         // bytes of written data held in memory before writers wait
-	GCGrace   time.Duration // how long an unreferenced blob is kept
-	GCEvery   time.Duration // how often gc looks; 0 turns the background gc off
-	Idle      time.Duration // written data of a file that is left alone this long is committed; 0 means 5 s
-	Lease     time.Duration // a daemon that wasn't heard of this long is taken for dead; 0 means 15 s
-	Log       *slog.Logger
-	Now       func() namespace.Time // nil means the kernel's coarse clock
-	RootMode  uint32                // permission bits of a new volume's root; 0 means 0755
-	RootUID   uint32
-	RootGID   uint32
-
-	// ID of a new volume; random if zero.
-	ID uuid.UUID
-	// Writable, if set, is asked before each change: an error refuses it. It may wait.
-	Writable func(ctx context.Context) error
-	// Settled, if set, says since when the names are safe in another place than the store. Blobs that lost their last
-	// reference after it are kept, whatever GCGrace and full disks say.
-	Settled func() namespace.Time
-	// Settle, if set, makes the names safe there now. Collect with full calls it instead of asking Settled.
-	Settle func(ctx context.Context) error
-	// Adopt has Open make files in lost+found of all blobs that no record names.
-	Adopt bool
-	// Hints stores inode and name with each blob, for a person who has only the blobs.
-	Hints bool
-}
-
 // Volume is a mounted volume. All methods may be called concurrently.
 type Volume struct {
 	cfg     Config
@@ -300,42 +264,8 @@ func (v *Volume) format(tx namespace.Tx) *namespace.Volume {
 
 func (v *Volume) now() namespace.Time { return v.cfg.Now() }
 
-// update runs a transaction that needs no recognition after a lost answer by more than its own effect.
-func (v *Volume) update(ctx context.Context, want namespace.Want, fn func(tx namespace.Tx) error) error {
-	if err := v.writable(ctx); err != nil {
-		return err
-	}
-	if v.members != nil {
-		v.members.fresh(ctx)
-		v.members.renewal.RLock()
-		defer v.members.renewal.RUnlock()
-	}
-	err := v.ns.Update(ctx, namespace.OpID(uuid.New()), want, fn)
-	v.noteFull(err)
-	v.changes.Add(1)
-	return err
-}
-
-// writable refuses changes of a volume that this daemon may not, or no longer, change.
-func (v *Volume) writable(ctx context.Context) error {
-	if v.cfg.ReadOnly {
-		return ErrReadOnly
-	}
-	if v.cfg.Writable == nil {
-		return nil
-	}
-	return v.cfg.Writable(ctx)
-}
-
 // Changes counts the transactions of this daemon so far: while it stays the same, nothing changed.
 func (v *Volume) Changes() uint64 { return v.changes.Load() }
-
-// noteFull notes that the store is full, if that is what the error says.
-func (v *Volume) noteFull(err error) {
-	if isNoSpace(err) {
-		v.full.Store(time.Now().UnixNano())
-	}
-}
 
 func hostname() string {
 	h, err := os.Hostname()
