@@ -7,7 +7,7 @@ import (
 
 func TestDetect(t *testing.T) {
 	for first, want := range map[string]string{
-		"":                        "text/plain; charset=utf-8",
+		"":                        "text/plain",
 		"plain\n":                 "text/plain; charset=utf-8",
 		"\x89PNG\r\n\x1a\n":       "image/png",
 		"\x00\x01\x02\xfe\xff":    "application/octet-stream",
