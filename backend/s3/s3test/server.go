@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -101,15 +102,22 @@ func (s *Server) Restart() error {
 	s.cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY_ID="+s.AccessKeyID, "ROOT_SECRET_ACCESS_KEY="+s.SecretAccessKey)
 	s.cmd.Stdout, s.cmd.Stderr = &s.out, &s.out
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := s.cmd.Start(); err != nil {
-		return err
-	}
-	exited := make(chan struct{})
+	exited, started := make(chan struct{}), make(chan error, 1)
 	s.exited = exited
 	go func(cmd *exec.Cmd) {
-		_ = cmd.Wait()
+		// The death signal comes when the thread that started the process ends, so it has to outlive it.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait()
+		}
 		close(exited)
 	}(s.cmd)
+	if err := <-started; err != nil {
+		return err
+	}
 	for range 400 {
 		if c, err := net.DialTimeout("tcp", s.addr, time.Second); err == nil {
 			return c.Close()
