@@ -51,7 +51,7 @@ func newHost(t testing.TB, url string, cfg volume.Config) *host {
 	t.Cleanup(func() {
 		if !h.gone {
 			h.sound()
-			h.env.close()
+			h.close()
 		}
 		must(t, db.Close())
 	})

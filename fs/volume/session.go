@@ -110,7 +110,7 @@ func (v *Volume) buryDead(ctx context.Context, dead []uint64) error {
 		return err
 	}
 	for _, o := range orphans {
-		if !live[o.Session] && !(o.Session == 0 && v.cfg.Shared) {
+		if !live[o.Session] && (o.Session != 0 || !v.cfg.Shared) {
 			v.reap(ctx, o.Ino, !v.cfg.Shared)
 		}
 	}

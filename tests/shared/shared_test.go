@@ -119,7 +119,8 @@ func TestRaces(t *testing.T) {
 			wg.Go(func() { errs[i] = op(dir, i) })
 		}
 		wg.Wait()
-		if !(errs[0] == nil && errors.Is(errs[1], lost) || errs[1] == nil && errors.Is(errs[0], lost)) {
+		one := errs[0] == nil && errors.Is(errs[1], lost) || errs[1] == nil && errors.Is(errs[0], lost)
+		if !one {
 			t.Fatalf("round %d: %v, want one to win", round, errs)
 		}
 	}
