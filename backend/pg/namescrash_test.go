@@ -60,6 +60,13 @@ func (m *made) cover(n int) {
 	m.synced = max(m.synced, n)
 }
 
+// covered is how many of them were synced.
+func (m *made) covered() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.synced
+}
+
 // TestImmediateStop stops the server without warning while one creates and others sync: what precedes a Sync that
 // returned is there, and the store goes on by itself.
 func TestImmediateStop(t *testing.T) {
@@ -86,6 +93,10 @@ func TestImmediateStop(t *testing.T) {
 					}
 				}
 			})
+		}
+		before := m.covered()
+		for end := time.Now().Add(time.Minute); m.covered() == before && time.Now().Before(end); {
+			time.Sleep(10 * time.Millisecond)
 		}
 		time.Sleep(150 * time.Millisecond)
 		check(t, server.StopImmediate())
