@@ -53,6 +53,9 @@ func Plot(file string, lines []Line, targets []Target) error {
 	p.Add(one)
 	p.Legend.Top = true
 	p.NominalX(names...)
+	// Room for the outer bars, and for the line at 1.
+	p.X.Min, p.X.Max = -0.7, float64(len(names))-0.3
+	p.Y.Max = max(p.Y.Max, 1.05)
 	p.X.Tick.Label.Rotation = 0.6
 	p.X.Tick.Label.XAlign = -1
 	return p.Save(vg.Length(len(names)+3)*vg.Points(48), vg.Points(320), file)
