@@ -30,7 +30,7 @@ func (b *blobs) Put(ctx context.Context, key blob.Key, r io.ReaderAt, size int64
 	buf := b.buffer(size)
 	defer b.release(buf)
 	data := (*buf)[:size]
-	if err := readFull(r, data, 0, size); err != nil {
+	if err := blob.ReadFull(r, data, 0, size); err != nil {
 		return b.wrap("put", key, err)
 	}
 	return b.wrap("put", key, b.putSmall(ctx, key, data, attr))
@@ -194,7 +194,7 @@ func (u *upload) putAll(ctx context.Context, r io.ReaderAt, size int64) error {
 		part := n
 		buf := u.b.buffer(u.b.partSize)
 		data := (*buf)[:min(u.b.partSize, size-off)]
-		err := readFull(r, data, off, size)
+		err := blob.ReadFull(r, data, off, size)
 		if serr := <-sent; err == nil {
 			err = serr
 		}
@@ -211,19 +211,4 @@ func (u *upload) putAll(ctx context.Context, r io.ReaderAt, size int64) error {
 		return err
 	}
 	return u.complete(ctx, n, size)
-}
-
-// readFull fills p from off. A source that ends before size is the caller's mistake.
-func readFull(r io.ReaderAt, p []byte, off, size int64) error {
-	if len(p) == 0 {
-		return nil
-	}
-	n, err := r.ReadAt(p, off)
-	if n == len(p) {
-		return nil
-	}
-	if err == nil || errors.Is(err, io.EOF) {
-		return fmt.Errorf("%w: the source ends at %d of %d bytes", blob.ErrInvalid, off+int64(n), size)
-	}
-	return fmt.Errorf("read the source at %d: %w", off, err)
 }

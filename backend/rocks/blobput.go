@@ -2,7 +2,6 @@ package rocks
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -47,7 +46,7 @@ func (b *blobs) putSmall(key blob.Key, r io.ReaderAt, size int64, attr blob.Attr
 	var kb [1 + blob.MaxKeyLen + chunkGenLen + chunkOffLen]byte
 	for off := int64(0); off == 0 || off < size; off += ChunkSize {
 		data := (*buf)[:min(ChunkSize, size-off)]
-		if err := readFull(r, data, off, size); err != nil {
+		if err := blob.ReadFull(r, data, off, size); err != nil {
 			return err
 		}
 		if off == 0 {
@@ -76,7 +75,7 @@ func (b *blobs) putLarge(ctx context.Context, key blob.Key, r io.ReaderAt, size 
 		n := 0
 		for off := int64(0); off < size; off += partSize {
 			data := buf[:min(partSize, size-off)]
-			if err := readFull(r, data, off, size); err != nil {
+			if err := blob.ReadFull(r, data, off, size); err != nil {
 				return err
 			}
 			n++
@@ -93,19 +92,4 @@ func (b *blobs) putLarge(ctx context.Context, key blob.Key, r io.ReaderAt, size 
 		b.db.log.Warn("cannot drop the parts of a failed put; gc will", "key", key.String(), "err", aerr)
 	}
 	return b.wrap("put", key, err)
-}
-
-// readFull fills p from off. A source that ends before size is the caller's mistake.
-func readFull(r io.ReaderAt, p []byte, off, size int64) error {
-	if len(p) == 0 {
-		return nil
-	}
-	n, err := r.ReadAt(p, off)
-	if n == len(p) {
-		return nil
-	}
-	if err == nil || errors.Is(err, io.EOF) {
-		return fmt.Errorf("%w: the source ends at %d of %d bytes", blob.ErrInvalid, off+int64(n), size)
-	}
-	return fmt.Errorf("read the source at %d: %w", off, err)
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -15,18 +14,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-	"github.com/gabriel-vasile/mimetype"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/graviton-fs/graviton/backend/blob"
+	"github.com/graviton-fs/graviton/backend/blob/contenttype"
 )
-
-// sniffLen is how many first bytes tell a content type.
-const sniffLen = 3072
-
-func contentType(first []byte) string {
-	return mimetype.Detect(first[:min(len(first), sniffLen)]).String()
-}
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -54,7 +46,7 @@ func (s *Store) Put(ctx context.Context, key blob.Key, r io.ReaderAt, size int64
 	buf := s.bufs.Get().(*[]byte)
 	defer s.bufs.Put(buf)
 	data := (*buf)[:size]
-	if err := readFull(r, data, 0, size); err != nil {
+	if err := blob.ReadFull(r, data, 0, size); err != nil {
 		return s.wrap(ctx, "put", key, err)
 	}
 	return s.wrap(ctx, "put", key, s.putBytes(ctx, key, data, s.newMetadata(attr)))
@@ -66,7 +58,7 @@ func (s *Store) putBytes(ctx context.Context, key blob.Key, data []byte, md map[
 	md[metaCRC] = fmt.Sprintf("%08x", crc)
 	in := &s3.PutObjectInput{
 		Bucket: &s.cfg.Bucket, Key: s.object(key), Body: bytes.NewReader(data), ContentLength: aws.Int64(int64(len(data))),
-		ContentType: aws.String(contentType(data)), Metadata: md, StorageClass: types.StorageClass(s.cfg.StorageClass),
+		ContentType: aws.String(contenttype.Detect(data)), Metadata: md, StorageClass: types.StorageClass(s.cfg.StorageClass),
 	}
 	if s.caps.Checksums {
 		in.ChecksumCRC32C = crcHeader(crc)
@@ -206,7 +198,7 @@ func (s *Store) copyPart(ctx context.Context, u *upload, r io.ReaderAt, n int, s
 	} else {
 		data = make([]byte, length)
 	}
-	if err := readFull(r, data, off, size); err != nil {
+	if err := blob.ReadFull(r, data, off, size); err != nil {
 		return err
 	}
 	return u.sendPart(ctx, n, data)
@@ -222,21 +214,6 @@ func (s *Store) abandon(ctx context.Context, u *upload) {
 	if err := u.abort(ctx); err != nil {
 		s.cfg.Logger.Warn("cannot abort a failed upload; gc will", "key", u.key.String(), "err", translate(ctx, err))
 	}
-}
-
-// readFull fills p from off. A source that ends before size is the caller's mistake.
-func readFull(r io.ReaderAt, p []byte, off, size int64) error {
-	if len(p) == 0 {
-		return nil
-	}
-	n, err := r.ReadAt(p, off)
-	if n == len(p) {
-		return nil
-	}
-	if err == nil || errors.Is(err, io.EOF) {
-		return fmt.Errorf("%w: the source ends at %d of %d bytes", blob.ErrInvalid, off+int64(n), size)
-	}
-	return fmt.Errorf("read the source at %d: %w", off, err)
 }
 
 // storedCRC is the checksum in an object's metadata.

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/graviton-fs/graviton/backend/blob"
+	"github.com/graviton-fs/graviton/backend/blob/contenttype"
 )
 
 // Store is the blob port on a bucket. Its optional abilities are blob.ReaderInto, blob.Uploads and blob.BatchDeleter.
@@ -167,10 +168,10 @@ func (s *Store) head(ctx context.Context, key blob.Key) (*s3.HeadObjectOutput, e
 
 // detect reads the first bytes of an object to tell its content type.
 func (s *Store) detect(ctx context.Context, key blob.Key, size int64) (string, error) {
-	first := make([]byte, min(size, sniffLen))
+	first := make([]byte, min(size, contenttype.SniffLen))
 	n, err := s.readInto(ctx, key, first, 0)
 	if errors.Is(err, blob.ErrCorrupt) {
 		err = nil // a hint
 	}
-	return contentType(first[:n]), err
+	return contenttype.Detect(first[:n]), err
 }

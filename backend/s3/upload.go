@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/graviton-fs/graviton/backend/blob"
+	"github.com/graviton-fs/graviton/backend/blob/contenttype"
 )
 
 var errUploadEnded = fmt.Errorf("%w: the upload has ended", blob.ErrInvalid)
@@ -174,7 +175,7 @@ func (u *upload) start(ctx context.Context, first []byte, check bool) (id string
 		StorageClass: types.StorageClass(u.s.cfg.StorageClass),
 	}
 	if first != nil {
-		in.ContentType = aws.String(contentType(first))
+		in.ContentType = aws.String(contenttype.Detect(first))
 	} else {
 		in.Metadata[metaUntyped] = "1"
 	}

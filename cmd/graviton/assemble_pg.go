@@ -40,7 +40,7 @@ func postgresConfig(cfg *config.Config, log *slog.Logger) pg.Config {
 		p.Username = "" // the default is no reason to overrule what the URL says
 	}
 	return pg.Config{
-		URL: p.URL, Username: p.Username, Password: string(p.Password), Schema: p.Schema,
+		URL: p.URL, Username: p.Username, Password: p.Password.Reveal(), Schema: p.Schema,
 		MinConns: p.Pool.MinSize, MaxConns: p.Pool.MaxSize, ConnectionTimeout: p.Pool.ConnectionTimeout,
 		IOTimeout: cfg.IOTimeout, StatementTimeout: p.StatementTimeout,
 		ChunkSize: int64(p.ChunkSize), Partitions: p.Partitions, LargeObjects: p.UseLargeObjects, Logger: log,
