@@ -85,6 +85,11 @@ type meter struct {
 	ops   int
 }
 
+func newMeter() *meter { return &meter{hist: hdrhistogram.New(1, int64(maxLatency), 3)} }
+
+// quantile is the latency that q percent of the operations stayed within.
+func (m *meter) quantile(q float64) time.Duration { return time.Duration(m.hist.ValueAtQuantile(q)) }
+
 // maxLatency is the longest latency that is told from a longer one.
 const maxLatency = time.Hour
 
@@ -214,14 +219,14 @@ func measure(ctx context.Context, w Work, s *site) (Sample, error) {
 			return Sample{}, err
 		}
 	}
-	m := &meter{hist: hdrhistogram.New(1, int64(maxLatency), 3)}
+	m := newMeter()
 	begin := time.Now()
 	if err := w.run(ctx, s, m); err != nil {
 		return Sample{}, err
 	}
 	return Sample{
 		Work: w.Name, Target: s.Name, Bytes: m.bytes, Ops: m.ops, Elapsed: time.Since(begin),
-		P50: time.Duration(m.hist.ValueAtQuantile(50)), P99: time.Duration(m.hist.ValueAtQuantile(99)),
+		P50: m.quantile(50), P99: m.quantile(99),
 	}, nil
 }
 

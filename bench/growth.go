@@ -10,8 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
-
-	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
 // Point is how an operation did when something had grown to a size.
@@ -90,20 +88,16 @@ func Grow(ctx context.Context, dir, name string, most int64, keep bool, progress
 
 // time measures count operations.
 func (g *grower) time(ctx context.Context, op string, x, count int64, run func(i int64) error) error {
-	hist := hdrhistogram.New(1, int64(maxLatency), 3)
+	m := newMeter()
 	for i := range count {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		at := time.Now()
-		if err := run(i); err != nil {
+		if err := m.time(0, func() error { return run(i) }); err != nil {
 			return err
 		}
-		_ = hist.RecordValue(int64(time.Since(at)))
 	}
-	g.points = append(g.points, Point{
-		Growth: g.name, Op: op, X: x, P50: time.Duration(hist.ValueAtQuantile(50)), P99: time.Duration(hist.ValueAtQuantile(99)),
-	})
+	g.points = append(g.points, Point{Growth: g.name, Op: op, X: x, P50: m.quantile(50), P99: m.quantile(99)})
 	return nil
 }
 

@@ -10,7 +10,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/dustin/go-humanize"
 
 	"github.com/graviton-fs/graviton/backend/blob"
@@ -18,13 +17,12 @@ import (
 
 // StoreLine is how one operation on a blob store did.
 type StoreLine struct {
-	Op      string        `json:"operation"` // put, get or range
-	Size    int64         `json:"size"`      // bytes of the blob, or of the range
-	Ops     int           `json:"operations"`
-	P50     time.Duration `json:"p50Nanoseconds"`
-	P99     time.Duration `json:"p99Nanoseconds"`
-	Rate    float64       `json:"bytesPerSecond"`
-	PerCost string        `json:"cost,omitempty"` // what a million of them cost, where the store counts that
+	Op   string        `json:"operation"` // put, get or range
+	Size int64         `json:"size"`      // bytes of the blob, or of the range
+	Ops  int           `json:"operations"`
+	P50  time.Duration `json:"p50Nanoseconds"`
+	P99  time.Duration `json:"p99Nanoseconds"`
+	Rate float64       `json:"bytesPerSecond"`
 }
 
 // storeSizes are the sizes of blobs, and how many of each are used.
@@ -81,25 +79,23 @@ func (r *storeRun) begin(size int64) {
 func (r *storeRun) measure(ctx context.Context, op string, size int64, ops int, run func(context.Context, uint64) error) (
 	StoreLine, error,
 ) {
-	hist := hdrhistogram.New(1, int64(maxLatency), 3)
+	bytes := size
+	if op == "range" {
+		bytes = min(size, rangeSize)
+	}
+	m := newMeter()
 	begin := time.Now()
 	for i := range ops {
 		if err := ctx.Err(); err != nil {
 			return StoreLine{}, err
 		}
-		at := time.Now()
-		if err := run(ctx, r.first+uint64(i)); err != nil {
+		if err := m.time(int(bytes), func() error { return run(ctx, r.first+uint64(i)) }); err != nil {
 			return StoreLine{}, err
 		}
-		_ = hist.RecordValue(int64(time.Since(at)))
-	}
-	bytes := size
-	if op == "range" {
-		bytes = min(size, rangeSize)
 	}
 	return StoreLine{
-		Op: op, Size: size, Ops: ops, P50: time.Duration(hist.ValueAtQuantile(50)),
-		P99: time.Duration(hist.ValueAtQuantile(99)), Rate: float64(bytes*int64(ops)) / time.Since(begin).Seconds(),
+		Op: op, Size: size, Ops: m.ops, P50: m.quantile(50), P99: m.quantile(99),
+		Rate: float64(m.bytes) / time.Since(begin).Seconds(),
 	}, nil
 }
 
@@ -154,12 +150,8 @@ func PrintStore(out io.Writer, backend string, lines []StoreLine, want Expected)
 		if l.Op == "range" {
 			what = "4 KiB of " + humanize.IBytes(uint64(l.Size))
 		}
-		cost := l.PerCost
-		if cost == "" {
-			cost = want.Cost
-		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s/s\t%s\n", backend, what, short(l.P50), short(l.P99),
-			humanize.IBytes(uint64(l.Rate)), cost)
+			humanize.IBytes(uint64(l.Rate)), want.Cost)
 	}
 	fmt.Fprintf(w, "specification: %s\t\t%s\t%s\t%s\t%s\n", want.Backend, want.P50, want.P99, want.Throughput, want.Cost)
 	return w.Flush()

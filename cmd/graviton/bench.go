@@ -87,11 +87,7 @@ func benchAction(c *cli.Context) error {
 		cfg.Targets = append(cfg.Targets, parseTarget(t, c.String("cold")))
 	}
 	bar := benchBar()
-	cfg.Progress = func(done, all int, what string) {
-		bar.ChangeMax(all)
-		bar.Describe(what)
-		_ = bar.Set(done) // it is only shown
-	}
+	cfg.Progress = showSteps(bar)
 	ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	samples, err := bench.Run(ctx, cfg)
@@ -137,6 +133,15 @@ func benchJSON(c *cli.Context, figures any) (table io.Writer, err error) {
 		return os.Stderr, err
 	}
 	return c.App.Writer, os.WriteFile(name, out.Bytes(), 0o644)
+}
+
+// showSteps shows how many steps of all are done.
+func showSteps(bar *progressbar.ProgressBar) func(done, all int, what string) {
+	return func(done, all int, what string) {
+		bar.ChangeMax(all)
+		bar.Describe(what)
+		_ = bar.Set(done) // it is only shown
+	}
 }
 
 // parseTarget reads [NAME=]DIR; without a name the directory is its own.

@@ -40,11 +40,7 @@ func benchStore(c *cli.Context) error {
 	bar := benchBar()
 	// No session has the number 0xff…, and gc removes what an interrupted run leaves.
 	session := uint64(0xff)<<56 | uint64(time.Now().UnixNano())>>8
-	lines, err := bench.RunStore(ctx, s.blobs, session, func(done, all int, what string) {
-		bar.ChangeMax(all)
-		bar.Describe(what)
-		_ = bar.Set(done) // it is only shown
-	})
+	lines, err := bench.RunStore(ctx, s.blobs, session, showSteps(bar))
 	_ = bar.Finish()
 	if err = errors.Join(err, s.close()); err != nil {
 		return err
