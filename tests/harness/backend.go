@@ -55,17 +55,23 @@ func EachBackend(t *testing.T, test func(t *testing.T, b Backend)) {
 func OnServer(t testing.TB, s *pgtest.Server, more string) Config {
 	t.Helper()
 	d := s.Database(t)
+	return InDatabase(t, d, fmt.Sprintf("jdbc:postgresql://127.0.0.1:%d/%s", s.Port(), d.Name), more)
+}
+
+// InDatabase is the configuration of a volume in a database that is found at a URL without a role.
+func InDatabase(t testing.TB, d pgtest.Database, url, more string) Config {
+	t.Helper()
 	path := filepath.Join(TempDir(t), "graviton.conf")
 	text := fmt.Sprintf(`graviton {
   backend = "postgres"
   postgres {
-    url = "jdbc:postgresql://127.0.0.1:%d/%s"
+    url = %q
     username = %q
     password = ${GRAVITON_PG_PASSWORD}
     %s
   }
 }
-`, s.Port(), d.Name, d.Role, more)
+`, url, d.Role, more)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -101,13 +101,17 @@ func (s *Server) Exec(t testing.TB, database string, statements ...string) {
 // Connect opens a connection to a database as superuser, which the caller closes.
 func (s *Server) Connect(t testing.TB, database string) *pgx.Conn {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := timeout()
 	defer cancel()
 	conn, err := pgx.Connect(ctx, s.adminURL(database))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return conn
+}
+
+func timeout() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), 20*time.Second)
 }
 
 // adminURL is the superuser's way to a database, through the socket.

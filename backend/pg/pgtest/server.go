@@ -113,7 +113,11 @@ func (s *Server) create(o Options) error {
 	if err := s.configure(o); err != nil {
 		return err
 	}
-	var err error
+	return s.startAnywhere()
+}
+
+// startAnywhere starts the server on a port that is free.
+func (s *Server) startAnywhere() (err error) {
 	for range 5 { // another process may take the port first
 		if s.port, err = freePort(); err != nil {
 			return err
