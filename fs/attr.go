@@ -8,9 +8,15 @@ import (
 	"github.com/graviton-fs/graviton/fs/volume"
 )
 
+// inode returns the inode that a request is about.
+func (f *FS) inode(cancel <-chan struct{}, in *fuse.InHeader) (*namespace.Inode, error) {
+	ino := namespace.Ino(in.NodeId)
+	return call(f, cancel, in.Pid, func() (*namespace.Inode, error) { return f.vol.GetAttr(background(), ino) }, nil)
+}
+
 // GetAttr answers stat(2).
-func (f *FS) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
-	rec, err := f.vol.GetAttr(background(), namespace.Ino(in.NodeId))
+func (f *FS) GetAttr(cancel <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
+	rec, err := f.inode(cancel, &in.InHeader)
 	if err != nil {
 		return f.status("getattr", in.NodeId, err)
 	}
@@ -20,8 +26,8 @@ func (f *FS) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) f
 }
 
 // Statx answers statx(2), for the time of birth.
-func (f *FS) Statx(_ <-chan struct{}, in *fuse.StatxIn, out *fuse.StatxOut) fuse.Status {
-	rec, err := f.vol.GetAttr(background(), namespace.Ino(in.NodeId))
+func (f *FS) Statx(cancel <-chan struct{}, in *fuse.StatxIn, out *fuse.StatxOut) fuse.Status {
+	rec, err := f.inode(cancel, &in.InHeader)
 	if err != nil {
 		return f.status("statx", in.NodeId, err)
 	}
@@ -43,7 +49,22 @@ func sxTime(t namespace.Time) fuse.SxTime { return fuse.SxTime{Sec: uint64(t.Sec
 const fieldsSet = fuse.FATTR_MODE | fuse.FATTR_UID | fuse.FATTR_GID | fuse.FATTR_SIZE | fuse.FATTR_ATIME | fuse.FATTR_MTIME
 
 // SetAttr answers chmod, chown, truncate and utimensat.
-func (f *FS) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) fuse.Status {
+func (f *FS) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) fuse.Status {
+	set := attrToSet(*in)
+	ino := namespace.Ino(in.NodeId)
+	rec, err := call(f, cancel, in.Pid, func() (*namespace.Inode, error) {
+		return f.vol.SetAttr(background(), ino, set)
+	}, nil)
+	if err != nil {
+		return f.status("setattr", in.NodeId, err)
+	}
+	out.SetTimeout(f.timeout)
+	fillAttr(&out.Attr, rec)
+	return fuse.OK
+}
+
+// attrToSet is what a request sets.
+func attrToSet(in fuse.SetAttrIn) volume.SetAttr {
 	var set volume.SetAttr
 	if in.Valid&fuse.FATTR_MODE != 0 {
 		set.Mode = &in.Mode
@@ -64,13 +85,7 @@ func (f *FS) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) f
 	if in.Valid&fieldsSet == 0 {
 		set.SameOwner = &in.Uid
 	}
-	rec, err := f.vol.SetAttr(background(), namespace.Ino(in.NodeId), set)
-	if err != nil {
-		return f.status("setattr", in.NodeId, err)
-	}
-	out.SetTimeout(f.timeout)
-	fillAttr(&out.Attr, rec)
-	return fuse.OK
+	return set
 }
 
 func timeToSet(valid, bit, now uint32, sec uint64, nsec uint32) *namespace.Time {
@@ -85,8 +100,8 @@ func timeToSet(valid, bit, now uint32, sec uint64, nsec uint32) *namespace.Time 
 }
 
 // StatFs answers statfs(2).
-func (f *FS) StatFs(_ <-chan struct{}, in *fuse.InHeader, out *fuse.StatfsOut) fuse.Status {
-	st, err := f.vol.Statfs(background())
+func (f *FS) StatFs(cancel <-chan struct{}, in *fuse.InHeader, out *fuse.StatfsOut) fuse.Status {
+	st, err := call(f, cancel, in.Pid, func() (volume.Statfs, error) { return f.vol.Statfs(background()) }, nil)
 	if err != nil {
 		return f.status("statfs", in.NodeId, err)
 	}

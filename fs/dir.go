@@ -15,8 +15,8 @@ const (
 )
 
 // OpenDir opens a directory.
-func (f *FS) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
-	h, err := f.vol.Open(background(), namespace.Ino(in.NodeId), volume.OpenFlags{Read: true})
+func (f *FS) OpenDir(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
+	h, err := f.openInode(cancel, in, volume.OpenFlags{Read: true})
 	if err != nil {
 		return f.status("opendir", in.NodeId, err)
 	}
@@ -33,13 +33,13 @@ func (f *FS) FsyncDir(cancel <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
 }
 
 // ReadDir lists names.
-func (f *FS) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
-	return f.readDir(in, false, func(e fuse.DirEntry, _ *namespace.Inode) bool { return out.AddDirEntry(e) })
+func (f *FS) ReadDir(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+	return f.readDir(cancel, in, false, func(e fuse.DirEntry, _ *namespace.Inode) bool { return out.AddDirEntry(e) })
 }
 
 // ReadDirPlus lists names with their attributes, which spares a lookup of each.
-func (f *FS) ReadDirPlus(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
-	return f.readDir(in, true, func(e fuse.DirEntry, rec *namespace.Inode) bool {
+func (f *FS) ReadDirPlus(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+	return f.readDir(cancel, in, true, func(e fuse.DirEntry, rec *namespace.Inode) bool {
 		entry := out.AddDirLookupEntry(e)
 		if entry != nil && rec != nil {
 			f.fillEntry(entry, rec)
@@ -50,13 +50,21 @@ func (f *FS) ReadDirPlus(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryL
 
 // readDir adds the entries from a position on until the kernel's buffer is full. Each call looks at the directory as it
 // is now: what the kernel learns here it keeps, so a name that is gone by now must not be among it.
-func (f *FS) readDir(in *fuse.ReadIn, inodes bool, add func(fuse.DirEntry, *namespace.Inode) bool) fuse.Status {
+func (f *FS) readDir(
+	cancel <-chan struct{}, in *fuse.ReadIn, inodes bool, add func(fuse.DirEntry, *namespace.Inode) bool,
+) fuse.Status {
+	ctx := background()
+	if f.patient {
+		var end func()
+		ctx, end = interruptible(cancel, in.Pid)
+		defer end()
+	}
 	dir := namespace.Ino(in.NodeId)
 	if in.Offset < afterSelf && !add(fuse.DirEntry{Name: ".", Mode: unix.S_IFDIR, Ino: in.NodeId, Off: afterSelf}, nil) {
 		return fuse.OK
 	}
 	if in.Offset < afterParent {
-		parent, err := f.vol.Parent(background(), dir)
+		parent, err := f.vol.Parent(ctx, dir)
 		if err != nil {
 			parent = dir // a removed directory, still open
 		}
@@ -65,7 +73,7 @@ func (f *FS) readDir(in *fuse.ReadIn, inodes bool, add func(fuse.DirEntry, *name
 			return fuse.OK
 		}
 	}
-	err := f.vol.ReadDir(background(), dir, max(in.Offset, afterParent), inodes, func(e volume.Entry) bool {
+	err := f.vol.ReadDir(ctx, dir, max(in.Offset, afterParent), inodes, func(e volume.Entry) bool {
 		return add(fuse.DirEntry{Name: e.Name, Mode: e.Type, Ino: uint64(e.Ino), Off: e.Cookie}, e.Inode)
 	})
 	return f.status("readdir", in.NodeId, err)

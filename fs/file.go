@@ -9,35 +9,51 @@ import (
 )
 
 // Create makes and opens a file.
-func (f *FS) Create(_ <-chan struct{}, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {
+func (f *FS) Create(cancel <-chan struct{}, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {
 	what := newNode(&in.InHeader, in.Mode&0o7777|unix.S_IFREG)
-	rec, h, err := f.vol.CreateOpen(background(), namespace.Ino(in.NodeId), name, what, f.openFlags(in.Flags))
+	dir, flags := namespace.Ino(in.NodeId), f.openFlags(in.Flags)
+	c, err := call(f, cancel, in.Pid, func() (created, error) {
+		rec, h, err := f.vol.CreateOpen(background(), dir, name, what, flags)
+		return created{rec, h}, err
+	}, created.release)
 	if err != nil {
 		return f.status("create", in.NodeId, err)
 	}
-	f.fillEntry(&out.EntryOut, rec)
-	f.fillOpen(&out.OpenOut, h)
+	f.fillEntry(&out.EntryOut, c.rec)
+	f.fillOpen(&out.OpenOut, c.h)
 	if !f.cached {
 		out.OpenFlags |= appendFlags(in.Flags)
 	}
 	return fuse.OK
 }
 
+// created is a new file, open.
+type created struct {
+	rec *namespace.Inode
+	h   *volume.Handle
+}
+
+func (c created) release() { c.h.Release(background()) }
+
 // Tmpfile makes and opens a file without a name (O_TMPFILE).
-func (f *FS) Tmpfile(_ <-chan struct{}, in *fuse.CreateIn, out *fuse.CreateOut) fuse.Status {
+func (f *FS) Tmpfile(cancel <-chan struct{}, in *fuse.CreateIn, out *fuse.CreateOut) fuse.Status {
 	what := newNode(&in.InHeader, in.Mode&0o7777|unix.S_IFREG)
-	rec, h, err := f.vol.Tmpfile(background(), namespace.Ino(in.NodeId), what, f.openFlags(in.Flags))
+	dir, flags := namespace.Ino(in.NodeId), f.openFlags(in.Flags)
+	c, err := call(f, cancel, in.Pid, func() (created, error) {
+		rec, h, err := f.vol.Tmpfile(background(), dir, what, flags)
+		return created{rec, h}, err
+	}, created.release)
 	if err != nil {
 		return f.status("tmpfile", in.NodeId, err)
 	}
-	f.fillEntry(&out.EntryOut, rec)
-	f.fillOpen(&out.OpenOut, h)
+	f.fillEntry(&out.EntryOut, c.rec)
+	f.fillOpen(&out.OpenOut, c.h)
 	return fuse.OK
 }
 
 // Open opens a file.
-func (f *FS) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
-	h, err := f.vol.Open(background(), namespace.Ino(in.NodeId), f.openFlags(in.Flags))
+func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
+	h, err := f.openInode(cancel, in, f.openFlags(in.Flags))
 	if err != nil {
 		return f.status("open", in.NodeId, err)
 	}
@@ -46,6 +62,12 @@ func (f *FS) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.St
 		f.openShared(in, out, h)
 	}
 	return fuse.OK
+}
+
+func (f *FS) openInode(cancel <-chan struct{}, in *fuse.OpenIn, flags volume.OpenFlags) (*volume.Handle, error) {
+	ino := namespace.Ino(in.NodeId)
+	return call(f, cancel, in.Pid, func() (*volume.Handle, error) { return f.vol.Open(background(), ino, flags) },
+		func(h *volume.Handle) { h.Release(background()) })
 }
 
 func (f *FS) openFlags(flags uint32) volume.OpenFlags {
@@ -106,22 +128,26 @@ func (f *FS) Writev(cancel <-chan struct{}, in *fuse.WriteIn, data [][]byte) (ui
 }
 
 // Flush answers close(2).
-func (f *FS) Flush(_ <-chan struct{}, in *fuse.FlushIn) fuse.Status {
+func (f *FS) Flush(cancel <-chan struct{}, in *fuse.FlushIn) fuse.Status {
 	h, err := f.open.get(in.Fh)
 	if err == nil {
-		err = h.Flush(background())
-		if uerr := h.UnlockAll(background(), in.LockOwner); err == nil {
-			err = uerr
-		}
+		owner := in.LockOwner
+		err = callClose(f, cancel, in.Pid, func() error {
+			err := h.Flush(background())
+			if uerr := h.UnlockAll(background(), owner); err == nil {
+				err = uerr
+			}
+			return err
+		})
 	}
 	return f.status("close", in.NodeId, err)
 }
 
 // Fsync answers fsync(2) and fdatasync(2).
-func (f *FS) Fsync(_ <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
+func (f *FS) Fsync(cancel <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
 	h, err := f.open.get(in.Fh)
 	if err == nil {
-		err = h.Sync(background())
+		err = change(f, cancel, in.Pid, func() error { return h.Sync(background()) })
 	}
 	return f.status("fsync", in.NodeId, err)
 }
@@ -134,10 +160,13 @@ func (f *FS) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
 }
 
 // Fallocate answers fallocate(2).
-func (f *FS) Fallocate(_ <-chan struct{}, in *fuse.FallocateIn) fuse.Status {
+func (f *FS) Fallocate(cancel <-chan struct{}, in *fuse.FallocateIn) fuse.Status {
 	h, err := f.open.get(in.Fh)
 	if err == nil {
-		err = h.Allocate(background(), in.Mode, in.Offset, in.Length, losesPrivileges(&in.InHeader))
+		what := *in
+		err = change(f, cancel, in.Pid, func() error {
+			return h.Allocate(background(), what.Mode, what.Offset, what.Length, losesPrivileges(&what.InHeader))
+		})
 	}
 	return f.status("fallocate", in.NodeId, err)
 }

@@ -27,14 +27,15 @@ type FS struct {
 	timeout time.Duration // how long the kernel may keep names and attributes
 	server  atomic.Pointer[fuse.Server]
 	cached  bool // the kernel's write-back cache is on, since no other daemon changes the volume
+	patient bool // the stores may be away for long, see call
 	open    handleTable
 }
 
 var _ fuse.RawFileSystem = (*FS)(nil)
 
-func newFS(vol *volume.Volume, timeout time.Duration, cached bool) *FS {
+func newFS(vol *volume.Volume, timeout time.Duration, cached, patient bool) *FS {
 	return &FS{
-		RawFileSystem: fuse.NewDefaultRawFileSystem(), vol: vol, timeout: timeout, cached: cached,
+		RawFileSystem: fuse.NewDefaultRawFileSystem(), vol: vol, timeout: timeout, cached: cached, patient: patient,
 		open: handleTable{m: map[uint64]*volume.Handle{}},
 	}
 }

@@ -32,6 +32,7 @@ type MountOptions struct {
 	ReadOnly   bool
 	Options    []string // passed on to the kernel: suid, dev, noexec, …
 	Shared     bool     // other daemons change the volume too: no write-back cache, short timeouts
+	Far        bool     // the stores may be away for long: requests of callers that are told to stop are answered
 	Debug      bool     // log every request
 	Log        *slog.Logger
 }
@@ -56,7 +57,7 @@ func New(vol *volume.Volume, dir string, o MountOptions) (*Mount, error) {
 	if o.Shared {
 		timeout = sharedTimeout
 	}
-	f := newFS(vol, timeout, !o.Shared)
+	f := newFS(vol, timeout, !o.Shared, o.Far)
 	opts := &fuse.MountOptions{
 		AllowOther: o.AllowOther, FsName: o.Source, Name: "graviton", Debug: o.Debug,
 		Logger:   slog.NewLogLogger(o.Log.Handler(), slog.LevelInfo),

@@ -11,8 +11,11 @@ import (
 )
 
 // Lookup finds a name. That a name is missing is an answer too, which the kernel may keep.
-func (f *FS) Lookup(_ <-chan struct{}, in *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
-	rec, err := f.vol.Lookup(background(), namespace.Ino(in.NodeId), name)
+func (f *FS) Lookup(cancel <-chan struct{}, in *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
+	dir := namespace.Ino(in.NodeId)
+	rec, err := call(f, cancel, in.Pid, func() (*namespace.Inode, error) {
+		return f.vol.Lookup(background(), dir, name)
+	}, nil)
 	if errors.Is(err, volume.ErrNotFound) && f.timeout > 0 {
 		out.SetEntryTimeout(f.timeout)
 		return fuse.OK // with node id 0: a negative entry
@@ -28,28 +31,33 @@ func (f *FS) Lookup(_ <-chan struct{}, in *fuse.InHeader, name string, out *fuse
 func (f *FS) Forget(ino, _ uint64) { f.vol.Forget(namespace.Ino(ino)) }
 
 // Mknod makes a file of any type but directory and symlink.
-func (f *FS) Mknod(_ <-chan struct{}, in *fuse.MknodIn, name string, out *fuse.EntryOut) fuse.Status {
+func (f *FS) Mknod(cancel <-chan struct{}, in *fuse.MknodIn, name string, out *fuse.EntryOut) fuse.Status {
 	what := newNode(&in.InHeader, in.Mode)
 	what.Rdev = in.Rdev
-	return f.create("mknod", in.NodeId, name, what, out)
+	return f.create(cancel, "mknod", &in.InHeader, name, what, out)
 }
 
 // Mkdir makes a directory.
-func (f *FS) Mkdir(_ <-chan struct{}, in *fuse.MkdirIn, name string, out *fuse.EntryOut) fuse.Status {
-	return f.create("mkdir", in.NodeId, name, newNode(&in.InHeader, in.Mode&0o7777|unix.S_IFDIR), out)
+func (f *FS) Mkdir(cancel <-chan struct{}, in *fuse.MkdirIn, name string, out *fuse.EntryOut) fuse.Status {
+	return f.create(cancel, "mkdir", &in.InHeader, name, newNode(&in.InHeader, in.Mode&0o7777|unix.S_IFDIR), out)
 }
 
 // Symlink makes a symbolic link.
-func (f *FS) Symlink(_ <-chan struct{}, in *fuse.InHeader, target, name string, out *fuse.EntryOut) fuse.Status {
+func (f *FS) Symlink(cancel <-chan struct{}, in *fuse.InHeader, target, name string, out *fuse.EntryOut) fuse.Status {
 	what := newNode(in, unix.S_IFLNK|0o777)
 	what.Target = target
-	return f.create("symlink", in.NodeId, name, what, out)
+	return f.create(cancel, "symlink", in, name, what, out)
 }
 
-func (f *FS) create(op string, parent uint64, name string, what volume.Node, out *fuse.EntryOut) fuse.Status {
-	rec, err := f.vol.Create(background(), namespace.Ino(parent), name, what)
+func (f *FS) create(
+	cancel <-chan struct{}, op string, in *fuse.InHeader, name string, what volume.Node, out *fuse.EntryOut,
+) fuse.Status {
+	parent := namespace.Ino(in.NodeId)
+	rec, err := call(f, cancel, in.Pid, func() (*namespace.Inode, error) {
+		return f.vol.Create(background(), parent, name, what)
+	}, nil)
 	if err != nil {
-		return f.status(op, parent, err)
+		return f.status(op, in.NodeId, err)
 	}
 	f.fillEntry(out, rec)
 	return fuse.OK
@@ -61,8 +69,8 @@ func newNode(in *fuse.InHeader, mode uint32) volume.Node {
 }
 
 // Readlink reads a symbolic link.
-func (f *FS) Readlink(_ <-chan struct{}, in *fuse.InHeader) ([]byte, fuse.Status) {
-	rec, err := f.vol.GetAttr(background(), namespace.Ino(in.NodeId))
+func (f *FS) Readlink(cancel <-chan struct{}, in *fuse.InHeader) ([]byte, fuse.Status) {
+	rec, err := f.inode(cancel, in)
 	if err != nil {
 		return nil, f.status("readlink", in.NodeId, err)
 	}
@@ -70,24 +78,34 @@ func (f *FS) Readlink(_ <-chan struct{}, in *fuse.InHeader) ([]byte, fuse.Status
 }
 
 // Unlink removes a name of a file.
-func (f *FS) Unlink(_ <-chan struct{}, in *fuse.InHeader, name string) fuse.Status {
-	return f.status("unlink", in.NodeId, f.vol.Unlink(background(), namespace.Ino(in.NodeId), name))
+func (f *FS) Unlink(cancel <-chan struct{}, in *fuse.InHeader, name string) fuse.Status {
+	dir := namespace.Ino(in.NodeId)
+	err := change(f, cancel, in.Pid, func() error { return f.vol.Unlink(background(), dir, name) })
+	return f.status("unlink", in.NodeId, err)
 }
 
 // Rmdir removes an empty directory.
-func (f *FS) Rmdir(_ <-chan struct{}, in *fuse.InHeader, name string) fuse.Status {
-	return f.status("rmdir", in.NodeId, f.vol.Rmdir(background(), namespace.Ino(in.NodeId), name))
+func (f *FS) Rmdir(cancel <-chan struct{}, in *fuse.InHeader, name string) fuse.Status {
+	dir := namespace.Ino(in.NodeId)
+	err := change(f, cancel, in.Pid, func() error { return f.vol.Rmdir(background(), dir, name) })
+	return f.status("rmdir", in.NodeId, err)
 }
 
 // Rename answers renameat2(2).
-func (f *FS) Rename(_ <-chan struct{}, in *fuse.RenameIn, oldName, newName string) fuse.Status {
-	err := f.vol.Rename(background(), namespace.Ino(in.NodeId), oldName, namespace.Ino(in.Newdir), newName, in.Flags)
+func (f *FS) Rename(cancel <-chan struct{}, in *fuse.RenameIn, oldName, newName string) fuse.Status {
+	from, to, flags := namespace.Ino(in.NodeId), namespace.Ino(in.Newdir), in.Flags
+	err := change(f, cancel, in.Pid, func() error {
+		return f.vol.Rename(background(), from, oldName, to, newName, flags)
+	})
 	return f.status("rename", in.NodeId, err)
 }
 
 // Link gives an inode another name.
-func (f *FS) Link(_ <-chan struct{}, in *fuse.LinkIn, name string, out *fuse.EntryOut) fuse.Status {
-	rec, err := f.vol.Link(background(), namespace.Ino(in.Oldnodeid), namespace.Ino(in.NodeId), name)
+func (f *FS) Link(cancel <-chan struct{}, in *fuse.LinkIn, name string, out *fuse.EntryOut) fuse.Status {
+	ino, dir := namespace.Ino(in.Oldnodeid), namespace.Ino(in.NodeId)
+	rec, err := call(f, cancel, in.Pid, func() (*namespace.Inode, error) {
+		return f.vol.Link(background(), ino, dir, name)
+	}, nil)
 	if err != nil {
 		return f.status("link", in.NodeId, err)
 	}

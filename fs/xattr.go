@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"bytes"
 	"strings"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -25,14 +26,17 @@ func checkXattr(name string) error {
 }
 
 // GetXAttr reads an extended attribute. An empty dest asks for its size.
-func (f *FS) GetXAttr(_ <-chan struct{}, in *fuse.InHeader, name string, dest []byte) (uint32, fuse.Status) {
+func (f *FS) GetXAttr(cancel <-chan struct{}, in *fuse.InHeader, name string, dest []byte) (uint32, fuse.Status) {
 	err := checkXattr(name)
 	if isACL(name) {
 		err = volume.ErrNoXattr
 	}
 	var value []byte
 	if err == nil {
-		value, err = f.vol.GetXattr(background(), namespace.Ino(in.NodeId), name)
+		ino := namespace.Ino(in.NodeId)
+		value, err = call(f, cancel, in.Pid, func() ([]byte, error) {
+			return f.vol.GetXattr(background(), ino, name)
+		}, nil)
 	}
 	if err != nil {
 		return 0, f.status("getxattr", in.NodeId, err)
@@ -41,8 +45,9 @@ func (f *FS) GetXAttr(_ <-chan struct{}, in *fuse.InHeader, name string, dest []
 }
 
 // ListXAttr lists the names of extended attributes, each with a NUL behind it. Only root sees trusted ones.
-func (f *FS) ListXAttr(_ <-chan struct{}, in *fuse.InHeader, dest []byte) (uint32, fuse.Status) {
-	names, err := f.vol.ListXattr(background(), namespace.Ino(in.NodeId))
+func (f *FS) ListXAttr(cancel <-chan struct{}, in *fuse.InHeader, dest []byte) (uint32, fuse.Status) {
+	ino := namespace.Ino(in.NodeId)
+	names, err := call(f, cancel, in.Pid, func() ([]string, error) { return f.vol.ListXattr(background(), ino) }, nil)
 	if err != nil {
 		return 0, f.status("listxattr", in.NodeId, err)
 	}
@@ -65,9 +70,11 @@ func copyOut(dest, value []byte) (uint32, fuse.Status) {
 }
 
 // SetXAttr sets an extended attribute.
-func (f *FS) SetXAttr(_ <-chan struct{}, in *fuse.SetXAttrIn, name string, data []byte) fuse.Status {
+func (f *FS) SetXAttr(cancel <-chan struct{}, in *fuse.SetXAttrIn, name string, data []byte) fuse.Status {
 	if isACL(name) {
-		return f.status("setxattr", in.NodeId, f.setACL(in.NodeId, name, data))
+		ino, list := in.NodeId, bytes.Clone(data)
+		err := change(f, cancel, in.Pid, func() error { return f.setACL(ino, name, list) })
+		return f.status("setxattr", in.NodeId, err)
 	}
 	err := checkXattr(name)
 	if err == nil {
@@ -78,19 +85,21 @@ func (f *FS) SetXAttr(_ <-chan struct{}, in *fuse.SetXAttrIn, name string, data 
 		case in.Flags&unix.XATTR_REPLACE != 0:
 			mode = volume.XattrReplace
 		}
-		err = f.vol.SetXattr(background(), namespace.Ino(in.NodeId), name, data, mode)
+		ino, value := namespace.Ino(in.NodeId), bytes.Clone(data)
+		err = change(f, cancel, in.Pid, func() error { return f.vol.SetXattr(background(), ino, name, value, mode) })
 	}
 	return f.status("setxattr", in.NodeId, err)
 }
 
 // RemoveXAttr removes an extended attribute.
-func (f *FS) RemoveXAttr(_ <-chan struct{}, in *fuse.InHeader, name string) fuse.Status {
+func (f *FS) RemoveXAttr(cancel <-chan struct{}, in *fuse.InHeader, name string) fuse.Status {
 	if isACL(name) {
 		return fuse.OK // there is none
 	}
 	err := checkXattr(name)
 	if err == nil {
-		err = f.vol.RemoveXattr(background(), namespace.Ino(in.NodeId), name)
+		ino := namespace.Ino(in.NodeId)
+		err = change(f, cancel, in.Pid, func() error { return f.vol.RemoveXattr(background(), ino, name) })
 	}
 	return f.status("removexattr", in.NodeId, err)
 }

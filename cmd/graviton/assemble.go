@@ -24,7 +24,9 @@ type stores struct {
 	cache *cache.Store // pages of blobs that come from far; nil where there is none
 	// shared says that other daemons may use the stores too.
 	shared bool
-	close  func() error
+	// far says that a store is reached over a network, which may be away for a while.
+	far   bool
+	close func() error
 
 	// The rest is nil or empty where there is nothing to do or say.
 	tune     func(*volume.Config)                              // sets what the stores want of the volume

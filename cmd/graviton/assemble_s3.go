@@ -87,7 +87,7 @@ func openS3Stores(ctx context.Context, cfg *config.Config, how access, log *slog
 		return nil, err
 	}
 	return &stores{
-		names: b.local.db.Namespace(), blobs: b.blobs, cache: b.blobs, close: b.close,
+		names: b.local.db.Namespace(), blobs: b.blobs, cache: b.blobs, far: true, close: b.close,
 		tune: b.tune, opened: b.opened, describe: b.describe, notice: b.notice,
 	}, nil
 }

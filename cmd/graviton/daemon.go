@@ -115,7 +115,7 @@ func (d *daemon) start(ctx context.Context) (ctl *control.Server, err error) {
 	}
 	d.mount, err = fs.New(d.volume, d.m.dir, fs.MountOptions{
 		Source: source, AllowOther: d.m.opts.allowOther, ReadOnly: d.m.opts.readOnly, Options: d.m.opts.kernel,
-		Shared: d.stores.shared, Debug: d.m.opts.debug, Log: d.log,
+		Shared: d.stores.shared, Far: d.stores.far, Debug: d.m.opts.debug, Log: d.log,
 	})
 	if err != nil {
 		return nil, err

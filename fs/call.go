@@ -1,0 +1,73 @@
+package fs
+
+import (
+	"context"
+	"time"
+)
+
+// outcome is what the work of a request came to.
+type outcome[T any] struct {
+	value T
+	err   error
+}
+
+// call does the work of a request that can't be stopped half way. Where the stores may be away for long it doesn't keep a
+// caller that was told to stop: the answer is then EINTR, and the work goes on without it, to its end or until the stores
+// give up. undo, unless nil, takes back what only the caller could have ended, such as a handle.
+//
+// work must not touch what belongs to the request: it may outlive it.
+func call[T any](f *FS, cancel <-chan struct{}, pid uint32, work func() (T, error), undo func(T)) (T, error) {
+	if !f.patient {
+		return work()
+	}
+	return detached(cancel, pid, 0, work, undo)
+}
+
+// callClose is call for the end of a handle. Who was killed closes its files on the way out, so there a request begins
+// with its caller told to stop: it is waited for a while, since most are done soon.
+func callClose(f *FS, cancel <-chan struct{}, pid uint32, work func() error) error {
+	if !f.patient {
+		return work()
+	}
+	_, err := detached(cancel, pid, closePatience, func() (struct{}, error) { return struct{}{}, work() }, nil)
+	return err
+}
+
+// closePatience is how long the files of a process that was killed are waited for.
+const closePatience = 5 * time.Second
+
+// detached does the work in a goroutine of its own, which is waited for until the caller was told to stop, and at least
+// for grace.
+func detached[T any](cancel <-chan struct{}, pid uint32, grace time.Duration, work func() (T, error), undo func(T)) (T, error) {
+	ctx, end := interruptible(cancel, pid)
+	defer end()
+	begun := time.Now()
+	done := make(chan outcome[T], 1)
+	go func() {
+		v, err := work()
+		done <- outcome[T]{v, err}
+	}()
+	select {
+	case o := <-done:
+		return o.value, o.err
+	case <-ctx.Done():
+	}
+	select {
+	case o := <-done:
+		return o.value, o.err
+	case <-time.After(grace - time.Since(begun)):
+	}
+	go func() {
+		if o := <-done; o.err == nil && undo != nil {
+			undo(o.value)
+		}
+	}()
+	var none T
+	return none, context.Canceled
+}
+
+// change is call for work that has no other result than its error.
+func change(f *FS, cancel <-chan struct{}, pid uint32, work func() error) error {
+	_, err := call(f, cancel, pid, func() (struct{}, error) { return struct{}{}, work() }, nil)
+	return err
+}
