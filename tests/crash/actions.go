@@ -20,6 +20,7 @@ func (w *worker) create() bool {
 	if !ok {
 		return false
 	}
+	w.numberOf(fd)
 	off := int64(0)
 	for part := range slices.Chunk(w.data(), 128<<10) {
 		if !w.pwrite(fd, name, off, part) {
@@ -113,7 +114,7 @@ func (w *worker) mkdir() bool {
 		return true
 	}
 	return w.call("mkdir "+name, func(s state) { s.put(name, file{kind: 'd', mode: 0o750}) },
-		func() error { return unix.Mkdir(w.path(name), 0o750) })
+		func() error { return unix.Mkdir(w.path(name), 0o750) }) && w.numberAt(name)
 }
 
 func (w *worker) rmdir() bool {
@@ -176,7 +177,7 @@ func (w *worker) symlink() bool {
 	}
 	target := strings.Repeat("t", 1+w.rng.IntN(80))
 	return w.call("symlink "+name, func(s state) { s.put(name, file{kind: 'l', content: []byte(target)}) },
-		func() error { return unix.Symlink(target, w.path(name)) })
+		func() error { return unix.Symlink(target, w.path(name)) }) && w.numberAt(name)
 }
 
 func (w *worker) chmod() bool {
@@ -255,6 +256,7 @@ func (w *worker) orphan() bool {
 	if !ok {
 		return false
 	}
+	w.numberOf(fd)
 	w.open = append(w.open, fd)
 	return w.pwrite(fd, name, 0, w.data()) &&
 		w.call("unlink "+name, func(s state) { s.remove(name) }, func() error { return unix.Unlink(w.path(name)) })

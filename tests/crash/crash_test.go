@@ -105,6 +105,26 @@ func TestPowerPostgres(t *testing.T) {
 	testPower(t, newCampaign(t, m, server{s, t}, seed(t)))
 }
 
+// TestOutage stops the server in the same way under a mount that lives on. Promise 3 again, and promise 7: once the server
+// is back the mount shows what the server has, whatever the kernel has in its cache.
+func TestOutage(t *testing.T) {
+	s := pgtest.Start(t, pgtest.Options{})
+	c := newCampaign(t, harness.Start(t, harness.OnServer(t, s, "")), server{s, t}, seed(t))
+	c.outage = true
+	for range number(t, "GRAVITON_SOAK_OUTAGE_ROUNDS", 2) {
+		if err := s.Prepare(); err != nil {
+			t.Fatal(err)
+		}
+		if lost := c.round(t); lost != "" {
+			t.Errorf("round %d, after an immediate stop of the server:\n    %s", c.rounds, indent(lost))
+		}
+		c.sameAfterRemount(t)
+		c.check(t)
+	}
+	c.empty(t)
+	c.summary(t)
+}
+
 // TestPowerWithoutSync shows that TestPower can fail: a build that doesn't sync its log loses
 // something that a sync acknowledged.
 func TestPowerWithoutSync(t *testing.T) {

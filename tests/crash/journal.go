@@ -13,10 +13,12 @@ type journal struct {
 	clock    atomic.Int64 // counts the acknowledgements of all workers
 	inFlight atomic.Int64
 	crashed  atomic.Bool
+	outage   bool // the daemon lives on through the crash
 
-	mu     sync.Mutex
-	synced int64 // everything acknowledged up to this count must survive a power loss
-	syncs  int   // how many syncs were acknowledged
+	mu      sync.Mutex
+	synced  int64    // everything acknowledged up to this count must survive a power loss
+	syncs   int      // how many syncs were acknowledged
+	numbers []uint64 // inode numbers of what was created
 }
 
 // record is a worker's state after one of its calls.
@@ -30,6 +32,7 @@ type record struct {
 type history struct {
 	records []record
 	pending []record // what the calls under way at the crash would have led to
+	late    *late    // the call that was under way when the store went away, and that returned once it was back
 	synced  int      // the record of the worker's own last acknowledged sync
 }
 
@@ -54,6 +57,13 @@ func (j *journal) acknowledgeSync(began int64) {
 	defer j.mu.Unlock()
 	j.synced = max(j.synced, began)
 	j.syncs++
+}
+
+// number notes an inode number that the daemon gave to something new.
+func (j *journal) number(ino uint64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.numbers = append(j.numbers, ino)
 }
 
 // durable is the clock up to which everything must be there: without power loss all that was
@@ -84,7 +94,7 @@ func (h *history) judge(tree map[string]found, durable int64) string {
 		}
 	}
 	for i := len(h.records) - 1; i >= 0; i-- {
-		if try(h.records[i]) {
+		if try(h.records[i]) || h.triesLate(h.records[i], try) {
 			return ""
 		}
 		if h.records[i].at <= durable || i == h.synced {

@@ -87,3 +87,36 @@ func TestHardLinks(t *testing.T) {
 		t.Error("rename between two names of one inode must do nothing")
 	}
 }
+
+// TestJudgeLate has the server stop while chmod is under way, and the daemon live on.
+func TestJudgeLate(t *testing.T) {
+	b := func(mode uint32, content string) map[string]found {
+		return map[string]found{"b": {kind: 'f', mode: mode, content: []byte(content), ino: 5}}
+	}
+	undone := func(mode uint32, content string) map[string]found {
+		return map[string]found{
+			"a": {kind: 'f', mode: mode, content: []byte(content), ino: 4}, "b": {kind: 'f', mode: 0o644, content: []byte("other"), ino: 5},
+		}
+	}
+	for _, tc := range []struct {
+		name    string
+		tree    map[string]found
+		durable int64
+		ok      bool
+	}{
+		{"the call happened", b(0o600, "old"), 2, true},
+		{"the call failed", b(0o644, "old"), 2, true},
+		{"rename lost, then the call on the inode", undone(0o600, "old"), 0, true},
+		{"rename lost, then what was written before", undone(0o644, "oXYZ"), 0, true},
+		{"rename lost although synced", undone(0o600, "old"), 1, false},
+		{"rename lost, and data that nobody wrote", undone(0o644, "oQ"), 0, false},
+		{"all lost", map[string]found{}, 0, false},
+	} {
+		h := three()
+		h.pending = nil
+		h.late = &late{what: "chmod b", change: func(s state) { s.update("b", func(f *file) { f.mode = 0o600 }) }}
+		if why := h.judge(tc.tree, tc.durable); (why == "") != tc.ok {
+			t.Errorf("%s: judged %q", tc.name, why)
+		}
+	}
+}

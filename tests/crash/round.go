@@ -28,8 +28,10 @@ type disk interface {
 type campaign struct {
 	m      *harness.Mount
 	disk   disk // nil: only the daemon is killed
+	outage bool // only the disk crashes, and the daemon lives on
 	rng    *rand.Rand
 	states [workers]state
+	given  map[uint64]int // the rounds in which inode numbers were given out
 
 	rounds, busy, acknowledged, syncs, inFlight int
 }
@@ -38,7 +40,7 @@ type campaign struct {
 func newCampaign(t *testing.T, m *harness.Mount, disk disk, seed uint64) *campaign {
 	t.Helper()
 	t.Logf("seed %d", seed)
-	c := &campaign{m: m, disk: disk, rng: rand.New(rand.NewPCG(seed, 11))}
+	c := &campaign{m: m, disk: disk, rng: rand.New(rand.NewPCG(seed, 11)), given: map[uint64]int{}}
 	for i := range c.states {
 		c.states[i] = newState()
 		if err := os.Mkdir(c.dir(i), 0o755); err != nil {
@@ -64,22 +66,34 @@ func (c *campaign) dir(i int) string { return filepath.Join(c.m.Dir, fmt.Sprintf
 // round works, crashes, mounts again and compares. It returns what was lost, or "".
 func (c *campaign) round(t *testing.T) (lost string) {
 	t.Helper()
-	j := &journal{}
+	j := &journal{outage: c.outage}
 	ws := make([]*worker, workers)
 	var wg sync.WaitGroup
 	for i := range ws {
 		ws[i] = newWorker(c.dir(i), c.rng.Uint64(), j, c.states[i])
 		wg.Go(ws[i].run)
 	}
-	time.Sleep(time.Duration(50+c.rng.IntN(900)) * time.Millisecond) // the moment of the crash is random
+	work := 50 + c.rng.IntN(900) // the moment of the crash is random
+	if c.outage {
+		work *= 3 // a round has a long way back, so it should be worth it
+	}
+	time.Sleep(time.Duration(work) * time.Millisecond)
 	inFlight := c.crash(t, j)
+	if c.outage {
+		c.disk.Mount() // what is under way waits for it
+	}
 	wg.Wait()
 	for _, w := range ws {
 		if w.err != nil {
 			t.Fatalf("a call failed before the crash: %v\n%s", w.err, c.m.Logs())
 		}
 	}
-	c.recover(t)
+	lost = c.twice(j)
+	if c.outage {
+		c.settle(t)
+	} else {
+		c.recover(t)
+	}
 	durable := j.durable(c.disk != nil)
 	for i, w := range ws {
 		c.acknowledged += w.h.acknowledged()
@@ -115,7 +129,9 @@ func (c *campaign) crash(t *testing.T, j *journal) (inFlight int) {
 		// The daemon lives on for a moment without its disk: what it acknowledges now counts, too.
 		time.Sleep(time.Duration(c.rng.IntN(30)) * time.Millisecond)
 	}
-	c.m.Kill()
+	if !c.outage {
+		c.m.Kill()
+	}
 	return inFlight
 }
 

@@ -46,6 +46,10 @@ func (w *worker) call(what string, change func(state), do func() error) bool {
 	err := do()
 	at := w.j.end()
 	next := record{at: at, what: what, state: w.h.last().apply(change)}
+	if w.j.outage && w.j.crashed.Load() && (err != nil || !strings.HasPrefix(what, "sync")) {
+		w.h.late = &late{what: what, change: change} // before the crash, after it, or both
+		return false
+	}
 	if err == nil {
 		w.h.records = append(w.h.records, next)
 		if strings.HasPrefix(what, "sync") {
@@ -59,6 +63,23 @@ func (w *worker) call(what string, change func(state), do func() error) bool {
 	}
 	w.err = fmt.Errorf("%s: %s: %w", w.dir, what, err)
 	return false
+}
+
+// numberOf notes the inode number of a file that was just created.
+func (w *worker) numberOf(fd int) {
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) == nil { // else the crash came
+		w.j.number(st.Ino)
+	}
+}
+
+// numberAt is numberOf for what isn't opened. It always returns true.
+func (w *worker) numberAt(name string) bool {
+	var st unix.Stat_t
+	if unix.Lstat(w.path(name), &st) == nil {
+		w.j.number(st.Ino)
+	}
+	return true
 }
 
 // synced notes that a sync which began at the given clock was acknowledged, and is the newest record.
@@ -142,10 +163,14 @@ func (w *worker) step() bool {
 
 // openFile opens a file and journals what that changes.
 func (w *worker) openFile(what, name string, flags int, change func(state)) (fd int, ok bool) {
+	fd = -1
 	ok = w.call(what+" "+name, change, func() (err error) {
 		fd, err = unix.Open(w.path(name), flags|unix.O_CLOEXEC, 0o640)
 		return err
 	})
+	if !ok && fd >= 0 { // opened, but too late
+		_ = unix.Close(fd)
+	}
 	return fd, ok
 }
 

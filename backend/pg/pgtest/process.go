@@ -16,20 +16,58 @@ import (
 
 // process is a postmaster.
 type process struct {
-	pid  int
-	done chan struct{} // closed when it has ended
+	pid     int
+	done    chan struct{} // closed when it has ended
+	goAhead *os.File      // closed to have it become the postmaster; nil if it is
 }
 
-// launch starts the postmaster from a thread that lives as long as it, so that it can be told to die with us.
+// launch starts the postmaster, or has the process that was prepared become it.
 func (s *Server) launch() (*process, error) {
+	if next := s.next; next != nil {
+		s.next = nil
+		return next, next.goAhead.Close()
+	}
+	return s.run(nil, s.postgres()...)
+}
+
+// Prepare makes the process that the next Start has become the server. Who has files of a mount open that waits for the
+// server needs that: a new process closes its copies of them before it is another program, and waits with the mount.
+func (s *Server) Prepare() error {
+	if s.next != nil {
+		return nil
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	wait := append([]string{"sh", "-c", `read -r _; exec "$@"`, "sh"}, s.postgres()...)
+	if s.next, err = s.run(r, wait...); err != nil {
+		return errors.Join(err, w.Close())
+	}
+	s.next.goAhead = w
+	return nil
+}
+
+// postgres is the command of the server.
+func (s *Server) postgres() []string {
+	return []string{filepath.Join(s.bin, "postgres"), "-D", s.data(), "-p", strconv.Itoa(s.port)}
+}
+
+// run starts a process as the server's user, from a thread that lives as long as it, so that it can be told to die
+// with us.
+func (s *Server) run(in *os.File, command ...string) (*process, error) {
 	log, err := os.OpenFile(s.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
-	cmd := exec.Command(filepath.Join(s.bin, "postgres"), "-D", s.data(), "-p", strconv.Itoa(s.port))
+	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Dir = s.dir
 	cmd.Stdout, cmd.Stderr = log, log
+	if in != nil {
+		cmd.Stdin = in
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.owner, Pdeathsig: syscall.SIGQUIT}
 	p := &process{done: make(chan struct{})}
 	started := make(chan error)

@@ -39,6 +39,7 @@ type Server struct {
 	owner *syscall.Credential // whom it runs as; nil for ourselves
 
 	proc *process // nil while stopped
+	next *process // what Start is going to run, if it is prepared
 }
 
 const startTimeout = 60 * time.Second
@@ -244,5 +245,11 @@ func (s *Server) logFile() string { return filepath.Join(s.dir, "log") }
 
 // Close stops the server if it runs and removes its directory.
 func (s *Server) Close() error {
-	return errors.Join(s.StopImmediate(), os.RemoveAll(s.dir))
+	err := s.StopImmediate()
+	if s.next != nil {
+		err = errors.Join(err, syscall.Kill(s.next.pid, syscall.SIGKILL), s.next.goAhead.Close())
+		<-s.next.done
+		s.next = nil
+	}
+	return errors.Join(err, os.RemoveAll(s.dir))
 }
