@@ -23,6 +23,7 @@ type StoreLine struct {
 	P50  time.Duration `json:"p50Nanoseconds"`
 	P99  time.Duration `json:"p99Nanoseconds"`
 	Rate float64       `json:"bytesPerSecond"`
+	Cost *float64      `json:"dollarsPer1000,omitempty"` // of operations; nil where none is counted
 }
 
 // storeSizes are the sizes of blobs, and how many of each are used.
@@ -32,11 +33,12 @@ var storeSizes = []struct {
 }{{4 << 10, 2000}, {1 << 20, 300}, {64 << 20, 12}}
 
 // RunStore measures put, get, and range reads of 4 KiB to 64 MiB of a blob store, one at a time, without a mount. It
-// removes what it stored. Session is the first half of the keys that it uses; no other blob may have such keys.
-func RunStore(ctx context.Context, s blob.Store, session uint64, progress func(done, all int, what string)) (
-	lines []StoreLine, err error,
-) {
-	r := &storeRun{s: s, session: session}
+// removes what it stored. Session is the first half of the keys that it uses; no other blob may have such keys. spent,
+// unless nil, says what the store's requests cost so far, in US dollars.
+func RunStore(ctx context.Context, s blob.Store, session uint64, spent func() float64,
+	progress func(done, all int, what string),
+) (lines []StoreLine, err error) {
+	r := &storeRun{s: s, session: session, spent: spent}
 	defer func() { err = errors.Join(err, r.clean(context.WithoutCancel(ctx))) }()
 	all := 3 * len(storeSizes)
 	for i, sz := range storeSizes {
@@ -64,6 +66,7 @@ func RunStore(ctx context.Context, s blob.Store, session uint64, progress func(d
 type storeRun struct {
 	s       blob.Store
 	session uint64
+	spent   func() float64
 	first   uint64 // number of the first blob of this size
 	last    uint64
 	data    []byte
@@ -84,6 +87,10 @@ func (r *storeRun) measure(ctx context.Context, op string, size int64, ops int, 
 		bytes = min(size, rangeSize)
 	}
 	m := newMeter()
+	before := 0.0
+	if r.spent != nil {
+		before = r.spent()
+	}
 	begin := time.Now()
 	for i := range ops {
 		if err := ctx.Err(); err != nil {
@@ -93,10 +100,15 @@ func (r *storeRun) measure(ctx context.Context, op string, size int64, ops int, 
 			return StoreLine{}, err
 		}
 	}
-	return StoreLine{
+	line := StoreLine{
 		Op: op, Size: size, Ops: m.ops, P50: m.quantile(50), P99: m.quantile(99),
 		Rate: float64(m.bytes) / time.Since(begin).Seconds(),
-	}, nil
+	}
+	if r.spent != nil {
+		cost := (r.spent() - before) / float64(ops) * 1000
+		line.Cost = &cost
+	}
+	return line, nil
 }
 
 // rangeSize is how much a range read reads, out of blobs of any size.
@@ -150,8 +162,12 @@ func PrintStore(out io.Writer, backend string, lines []StoreLine, want Expected)
 		if l.Op == "range" {
 			what = "4 KiB of " + humanize.IBytes(uint64(l.Size))
 		}
+		cost := want.Cost
+		if l.Cost != nil {
+			cost = fmt.Sprintf("$%.4f per 1,000", *l.Cost)
+		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s/s\t%s\n", backend, what, short(l.P50), short(l.P99),
-			humanize.IBytes(uint64(l.Rate)), want.Cost)
+			humanize.IBytes(uint64(l.Rate)), cost)
 	}
 	fmt.Fprintf(w, "specification: %s\t\t%s\t%s\t%s\t%s\n", want.Backend, want.P50, want.P99, want.Throughput, want.Cost)
 	return w.Flush()

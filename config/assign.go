@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"path"
 	"slices"
 	"strconv"
@@ -164,6 +165,13 @@ func (k *key) set(field any, text string) *Error {
 			return &Error{Problem: shorten(text) + " is no whole number", Fix: "write for example " + k.def}
 		}
 		return k.checkBounds(int64(n), func(n int64) string { return strconv.FormatInt(n, 10) })
+	case *Dollars:
+		d, err := strconv.ParseFloat(text, 64)
+		*f = Dollars(d)
+		if err != nil || math.IsNaN(d) || math.IsInf(d, 0) || d < 0 {
+			return &Error{Problem: shorten(text) + " is no price", Fix: "write dollars, for example " + k.def}
+		}
+		return nil
 	case *Size:
 		n, err := ParseSize(text)
 		*f = n

@@ -119,6 +119,14 @@ type S3 struct {
 	NamespaceBackup  time.Duration // between two dumps of the names into the bucket
 	NamespaceBackups int           // dumps that are kept
 	SingleWriter     string        // SingleWriterLease or SingleWriterTrust
+	Prices           Prices
+}
+
+// Prices is what the estimate of an S3 bucket's costs is made of.
+type Prices struct {
+	Write, Read Dollars // 1,000 requests
+	Received    Dollars // a GB
+	Stored      Dollars // a GB for a month
 }
 
 // Multipart says how large objects are uploaded to S3.

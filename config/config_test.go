@@ -66,7 +66,8 @@ func TestSpecificationBlocks(t *testing.T) {
 		Pool: Pool{5, 20, 30 * time.Second}, BlobStorage: BlobStoragePG, UseLargeObjects: true, ChunkSize: MiB})
 	wantS3 := S3{Bucket: "graviton-blobs", Region: "us-east-1", KeyPrefix: "blobs/", StorageClass: "STANDARD",
 		Multipart: Multipart{5 * MiB, 10000, time.Hour}, Concurrency: 8,
-		NamespaceBackup: 5 * time.Minute, NamespaceBackups: 5, SingleWriter: SingleWriterLease}
+		NamespaceBackup: 5 * time.Minute, NamespaceBackups: 5, SingleWriter: SingleWriterLease,
+		Prices: Prices{Write: 0.005, Read: 0.0004, Stored: 0.023}}
 	want(t, "s3", load("s3").S3, wantS3)
 	wantS3.AccessKeyID, wantS3.SecretAccessKey, wantS3.Endpoint = "AKIA", "s3cret", "http://localhost:9000"
 	want(t, "s3", load("s3", "AWS_ACCESS_KEY_ID=AKIA", "AWS_SECRET_ACCESS_KEY=s3cret", "S3_ENDPOINT=http://localhost:9000").S3, wantS3)

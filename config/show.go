@@ -65,6 +65,8 @@ func format(field any) string {
 		return strconv.FormatBool(*f)
 	case *int:
 		return strconv.Itoa(*f)
+	case *Dollars:
+		return strconv.FormatFloat(float64(*f), 'f', -1, 64)
 	case *Size:
 		return f.String()
 	case *time.Duration:

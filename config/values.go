@@ -130,6 +130,9 @@ func formatDuration(d time.Duration) string {
 	return s
 }
 
+// Dollars is a price.
+type Dollars float64
+
 // Secret is a string that no log, message or JSON shows.
 type Secret string
 

@@ -47,7 +47,7 @@ func newClient(ctx context.Context, cfg Config, meter *Meter) (*s3.Client, *http
 	}
 	hc := httpClient(loaded, min(maxStall, max(time.Second, cfg.IOTimeout/2)))
 	client := s3.NewFromConfig(loaded, func(o *s3.Options) {
-		o.HTTPClient = &meteredClient{inner: hc, meter: meter}
+		o.HTTPClient = &meteredClient{inner: delayed(hc, cfg.Delay), meter: meter}
 		o.UsePathStyle = cfg.pathStyle()
 		if cfg.Endpoint != "" {
 			o.BaseEndpoint = aws.String(cfg.Endpoint)
@@ -63,6 +63,31 @@ func newClient(ctx context.Context, cfg Config, meter *Meter) (*s3.Client, *http
 		}
 	})
 	return client, hc, nil
+}
+
+// delayedClient is farther away than its inner one.
+type delayedClient struct {
+	inner s3.HTTPClient
+	delay time.Duration
+}
+
+func delayed(inner s3.HTTPClient, delay time.Duration) s3.HTTPClient {
+	if delay <= 0 {
+		return inner
+	}
+	return &delayedClient{inner, delay}
+}
+
+// Do implements s3.HTTPClient.
+func (c *delayedClient) Do(r *http.Request) (*http.Response, error) {
+	t := time.NewTimer(c.delay)
+	defer t.Stop()
+	select {
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	case <-t.C:
+		return c.inner.Do(r)
+	}
 }
 
 // httpClient makes the HTTP client, with the certificates that the SDK found.

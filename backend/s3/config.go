@@ -65,6 +65,9 @@ type Config struct {
 	// Concurrency bounds the parts in flight, and the chunks read ahead, of the whole store. 8 if 0.
 	Concurrency int
 
+	// Delay is added to every request, to measure what a bucket that far away would be like.
+	Delay time.Duration
+
 	Logger *slog.Logger // slog.Default() if nil
 }
 

@@ -71,10 +71,6 @@ type Prices struct {
 	Stored   float64 // a GiB stored for a month
 }
 
-// DefaultPrices is the list of Amazon S3 Standard in us-east-1 (https://aws.amazon.com/s3/pricing/), for a machine in
-// the same region.
-var DefaultPrices = Prices{Write: 0.005, Read: 0.0004, Stored: 0.023}
-
 // free operations cost nothing.
 var free = []string{"DeleteObject", "DeleteObjects", "AbortMultipartUpload"}
 

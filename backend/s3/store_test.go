@@ -2,6 +2,8 @@ package s3
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -173,6 +175,9 @@ func TestUnsignedPayload(t *testing.T) {
 	}
 }
 
+// standard is the price list of Amazon S3 Standard in us-east-1, https://aws.amazon.com/s3/pricing/.
+var standard = Prices{Write: 0.005, Read: 0.0004, Stored: 0.023}
+
 func TestMeter(t *testing.T) {
 	s, proxy, _ := proxied(t, nil)
 	before := s.Metrics()
@@ -195,12 +200,12 @@ func TestMeter(t *testing.T) {
 		t.Errorf("sent %d, received %d", m.Sent, m.Received)
 	}
 	// A look before, an upload of three parts, two GETs and a DELETE.
-	want := (5*DefaultPrices.Write + 3*DefaultPrices.Read) / 1000
-	if got := m.Cost(DefaultPrices); got < want*0.999 || got > want*1.001 {
+	want := (5*standard.Write + 3*standard.Read) / 1000
+	if got := m.Cost(standard); got < want*0.999 || got > want*1.001 {
 		t.Errorf("cost is %g, want %g", got, want)
 	}
 	hour := Metrics{Requests: map[string]int64{"PutObject": 1000}, Since: time.Unix(0, 0)}
-	if got := hour.Monthly(DefaultPrices, time.Unix(3600, 0), 100<<30); got < 2.3+3.6 || got > 2.3+3.7 {
+	if got := hour.Monthly(standard, time.Unix(3600, 0), 100<<30); got < 2.3+3.6 || got > 2.3+3.7 {
 		t.Errorf("a month of 1,000 puts an hour, and 100 GiB, cost %g", got)
 	}
 }
@@ -210,5 +215,21 @@ func TestArchiveClass(t *testing.T) {
 		if Archived(class) != want {
 			t.Errorf("Archived(%q) is %v", class, !want)
 		}
+	}
+}
+
+// TestDelay measures a store that is told to be far away.
+func TestDelay(t *testing.T) {
+	const delay = 100 * time.Millisecond
+	s, _, _ := proxied(t, func(c *Config) { c.Delay = delay })
+	begin := time.Now()
+	key := put(t, s, random(1000))
+	if took := time.Since(begin); took < delay {
+		t.Errorf("a put took %v", took)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), delay/10)
+	defer cancel()
+	if _, err := s.Stat(ctx, key); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a request that is given up early: %v", err)
 	}
 }

@@ -21,6 +21,7 @@ import (
 type stores struct {
 	names namespace.Store
 	blobs blob.Store
+	bare  blob.Store   // blobs without the cache, to be measured
 	cache *cache.Store // pages of blobs that come from far; nil where there is none
 	// shared says that other daemons may use the stores too.
 	shared bool
@@ -32,15 +33,17 @@ type stores struct {
 	tune     func(*volume.Config)                              // sets what the stores want of the volume
 	opened   func(ctx context.Context, v *volume.Volume) error // begins what works beside the open volume; close ends it
 	describe func(*control.Status)
-	notice   string // for the user, when the volume is mounted
+	spent    func() float64 // what requests cost so far, in US dollars
+	notice   string         // for the user, when the volume is mounted
 }
 
 // access says how stores are opened, where that matters to others.
 type access struct {
 	readOnly bool
-	takeOver bool   // from another host that has the volume
-	exists   bool   // there has to be a volume, none is made
-	dir      string // the mount point, for those who are refused meanwhile
+	takeOver bool          // from another host that has the volume
+	exists   bool          // there has to be a volume, none is made
+	delay    time.Duration // added to each request to a bucket
+	dir      string        // the mount point, for those who are refused meanwhile
 }
 
 // openStores puts the stores of the configured backend together.
@@ -64,7 +67,7 @@ func openRocksStores(cfg *config.Config, log *slog.Logger) (*stores, error) {
 		return nil, err
 	}
 	// No page cache of our own: the kernel has the pages of local files already, once for the mount and once for the disk.
-	return &stores{names: db.Namespace(), blobs: db.Blobs(), close: db.Close}, nil
+	return &stores{names: db.Namespace(), blobs: db.Blobs(), bare: db.Blobs(), close: db.Close}, nil
 }
 
 // lockPatience is how long a locked database is waited for, if no daemon says that it has it: a killed daemon keeps the

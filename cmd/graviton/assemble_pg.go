@@ -29,7 +29,7 @@ func openPostgresStores(ctx context.Context, cfg *config.Config, how access, log
 		return nil, errors.Join(err, db.Close())
 	}
 	return &stores{
-		names: db.Namespace(), blobs: pages, cache: pages, shared: true, far: true,
+		names: db.Namespace(), blobs: pages, bare: db.Blobs(), cache: pages, shared: true, far: true,
 		close: func() error { return errors.Join(pages.Close(), db.Close()) },
 	}, nil
 }

@@ -46,7 +46,7 @@ func s3Config(cfg *config.Config, how access, log *slog.Logger) s3.Config {
 		Bucket: c.Bucket, Region: c.Region, AccessKeyID: c.AccessKeyID, SecretAccessKey: c.SecretAccessKey.Reveal(),
 		Endpoint: c.Endpoint, PathStyle: c.PathStyleAccess, PartSize: int64(c.Multipart.PartSize),
 		MaxParts: c.Multipart.MaxParts, KeyPrefix: c.KeyPrefix, StorageClass: c.StorageClass,
-		Concurrency: c.Concurrency, IOTimeout: cfg.IOTimeout, ReadOnly: how.readOnly, Logger: log,
+		Concurrency: c.Concurrency, IOTimeout: cfg.IOTimeout, ReadOnly: how.readOnly, Delay: how.delay, Logger: log,
 	}
 }
 
@@ -87,8 +87,8 @@ func openS3Stores(ctx context.Context, cfg *config.Config, how access, log *slog
 		return nil, err
 	}
 	return &stores{
-		names: b.local.db.Namespace(), blobs: b.blobs, cache: b.blobs, far: true, close: b.close,
-		tune: b.tune, opened: b.opened, describe: b.describe, notice: b.notice,
+		names: b.local.db.Namespace(), blobs: b.blobs, bare: b.bucket, cache: b.blobs, far: true, close: b.close,
+		tune: b.tune, opened: b.opened, describe: b.describe, spent: b.spent, notice: b.notice,
 	}, nil
 }
 

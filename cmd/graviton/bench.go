@@ -25,7 +25,7 @@ func benchCommand() *cli.Command {
 		Name: "bench", Usage: "measure how fast a directory is, and compare directories",
 		UsageText: "graviton bench [--against [NAME=]DIR]... [--rounds N] [--only WORK]... [--json FILE] [--plot FILE] [NAME=]DIR\n" +
 			"graviton bench --growth WHAT [--most N] [--json FILE] [--plot FILE] DIR\n" +
-			"graviton bench --store [-c FILE] [--set KEY=VALUE]... [--json FILE]",
+			"graviton bench --store [--latency TIME] [-c FILE] [--set KEY=VALUE]... [--json FILE]",
 		Description: "Works in a new directory below each DIR and removes it. With --against each work is done in all directories in\n" +
 			"turn, and ratios are to the last one. Works:\n\n" + works.String() +
 			"\nWorks ending in -cold empty the kernel's caches first, which needs root, after running the --cold command with\n" +
@@ -46,6 +46,7 @@ func benchCommand() *cli.Command {
 			&cli.Int64Flag{Name: "most", Usage: "how far --growth goes", DefaultText: "a million files or entries, 100,000 extents, 100 GiB"},
 			&cli.BoolFlag{Name: "keep", Usage: "--growth leaves behind what it made"},
 			&cli.BoolFlag{Name: "store", Usage: "instead, measure the configured blob store without a mount"},
+			&cli.DurationFlag{Name: "latency", Usage: "--store adds `TIME` to each request to a bucket"},
 			&cli.StringFlag{Name: "json", Usage: "write all figures to `FILE`; - is stdout", TakesFile: true},
 			&cli.StringFlag{Name: "plot", Usage: "draw the ratios to `FILE`, .svg or .png", TakesFile: true},
 		),

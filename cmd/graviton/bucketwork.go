@@ -10,6 +10,7 @@ import (
 	"github.com/graviton-fs/graviton/backend/namespace"
 	"github.com/graviton-fs/graviton/backend/s3"
 	"github.com/graviton-fs/graviton/backup"
+	"github.com/graviton-fs/graviton/config"
 	"github.com/graviton-fs/graviton/control"
 	"github.com/graviton-fs/graviton/fs/volume"
 )
@@ -126,12 +127,23 @@ func (b *bucketVolume) close() error {
 // where is the bucket's name.
 func (b *bucketVolume) where() string { return "s3://" + b.cfg.S3.Bucket + "/" + b.cfg.S3.KeyPrefix }
 
+// prices are those of the configuration.
+func prices(cfg *config.Config) s3.Prices {
+	p := cfg.S3.Prices
+	return s3.Prices{
+		Write: float64(p.Write), Read: float64(p.Read), Received: float64(p.Received), Stored: float64(p.Stored),
+	}
+}
+
+// spent is what the requests since the store was opened cost, in US dollars.
+func (b *bucketVolume) spent() float64 { return b.bucket.Metrics().Cost(prices(b.cfg)) }
+
 // describe adds to a status what is to be said of the bucket.
 func (b *bucketVolume) describe(s *control.Status) {
 	m := b.bucket.Metrics()
 	st := &control.BucketStatus{
 		Name: b.where(), Requests: m.Requests, Sent: m.Sent, Received: m.Received,
-		Monthly: m.Monthly(s3.DefaultPrices, later(time.Now(), m.Since.Add(time.Hour)), s.Used),
+		Monthly: m.Monthly(prices(b.cfg), later(time.Now(), m.Since.Add(time.Hour)), s.Used),
 	}
 	if b.lease != nil {
 		select {
