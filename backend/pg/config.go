@@ -27,6 +27,10 @@ type Config struct {
 	// LargeObjects puts new blobs above 1 MiB into large objects instead of rows.
 	LargeObjects bool
 
+	// CheckBlobs says that the blobs that the namespace names are those of this database. A transaction that names a new
+	// one is refused with ErrLost if a crash of the server took the blob after it was stored.
+	CheckBlobs bool
+
 	MustExist bool // no schema is made where there is none
 
 	ReadOnly bool         // nothing is written, no schema made: for a standby

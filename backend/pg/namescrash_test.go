@@ -3,11 +3,13 @@ package pg
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/graviton-fs/graviton/backend/blob"
 	"github.com/graviton-fs/graviton/backend/namespace"
 )
 
@@ -125,4 +127,54 @@ func create(s namespace.Store, ino int64) error {
 		tx.Put(&namespace.Dentry{Parent: 30, Name: fmt.Sprint(ino), Ino: namespace.Ino(ino), Cookie: uint64(ino)})
 		return nil
 	})
+}
+
+// TestLostBlobIsNotNamed crashes the server between the storing of a blob and the transaction that names it: if the blob
+// is lost, the transaction is refused whole.
+func TestLostBlobIsNotNamed(t *testing.T) {
+	server := startServer(t)
+	db := openAt(t, Config{URL: server.Database(t).URL(), CheckBlobs: true})
+	name := func(n uint64) error {
+		return db.Namespace().Update(ctx, namespace.OpID{}, namespace.Want{}, func(tx namespace.Tx) error {
+			key := blob.NewKey(1, n)
+			tx.Put(&namespace.Inode{Ino: namespace.Ino(n)})
+			tx.Put(&namespace.Extent{Ino: namespace.Ino(n), Len: 4, Blob: key})
+			tx.Put(&namespace.Blob{Blob: key, Size: 4, Refs: 1})
+			return nil
+		})
+	}
+	store := func(n uint64) {
+		t.Helper()
+		check(t, db.Blobs().Put(ctx, blob.NewKey(1, n), strings.NewReader("data"), 4, nil))
+	}
+	store(20)
+	check(t, name(20))
+	var lost int
+	for n := uint64(21); n < 26; n++ {
+		check(t, db.Namespace().Sync(ctx)) // the server's log writer has nothing to do until then
+		store(n)
+		check(t, server.StopImmediate())
+		check(t, server.Start())
+		_, err := db.Blobs().Stat(ctx, blob.NewKey(1, n))
+		gone := errors.Is(err, blob.ErrNotFound)
+		if got := name(n); gone != errors.Is(got, namespace.ErrLost) || !gone && got != nil {
+			t.Errorf("blob %d: %v; the transaction that names it: %v", n, err, got)
+		}
+		err = db.Namespace().View(ctx, namespace.Want{}, func(tx namespace.Tx) error {
+			_, err := tx.Get(namespace.InodeKey{Ino: namespace.Ino(n)})
+			return err
+		})
+		if gone != errors.Is(err, namespace.ErrNotFound) {
+			t.Errorf("blob %d is lost: %v; what the same transaction made: %v", n, gone, err)
+		}
+		if gone {
+			lost++
+		}
+		_ = db.Namespace().Sync(ctx) // says that something may be lost
+		time.Sleep(tellLost)
+	}
+	t.Logf("%d of 5 blobs were lost", lost)
+	if lost == 0 {
+		t.Error("no crash lost anything: nothing was tested")
+	}
 }

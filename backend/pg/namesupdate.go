@@ -188,7 +188,7 @@ func (u *update) commit(ctx context.Context, t *tx) error {
 		return errConflict
 	case errors.As(err, &pe) && !t.conn.conn.Conn().IsClosed():
 		return err
-	case errors.Is(err, namespace.ErrNotFound), errors.Is(err, namespace.ErrFenced):
+	case errors.Is(err, namespace.ErrNotFound), errors.Is(err, namespace.ErrFenced), errors.Is(err, namespace.ErrLost):
 		return err
 	}
 	return fmt.Errorf("%w: %w", errInDoubt, err)
@@ -232,6 +232,9 @@ func (u *update) writes(t *tx) ([]statement, error) {
 	}
 	if u.fence != 0 && !t.putsSession() {
 		list = append(list, statement{sql: checkFence, args: []any{int64(u.fence)}, zero: errFenced})
+	}
+	if u.s.db.cfg.CheckBlobs {
+		list = append(list, t.checkBlobs()...)
 	}
 	list = append(list, u.changesOf(t, lacks))
 	list = append(list, t.flush(u.s.shard(t.conn))...)

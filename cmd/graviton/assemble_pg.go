@@ -19,7 +19,7 @@ func openPostgresStores(ctx context.Context, cfg *config.Config, how access, log
 			cfg.Postgres.BlobStorage)
 	}
 	pc := postgresConfig(cfg, log)
-	pc.ReadOnly, pc.MustExist = how.readOnly, how.exists
+	pc.ReadOnly, pc.MustExist, pc.CheckBlobs = how.readOnly, how.exists, true
 	db, err := pg.Open(ctx, pc)
 	if err != nil {
 		return nil, err

@@ -53,7 +53,7 @@ func (n *node) commitLocked(ctx context.Context, keep uint64, chg change) error 
 	if refused != nil {
 		rec, err = n.commitExtents(ctx, b, extents, nil)
 	}
-	if errors.Is(err, ErrStale) || isNoSpace(err) {
+	if errors.Is(err, ErrStale) || errors.Is(err, namespace.ErrLost) || isNoSpace(err) {
 		n.dropBlob(ctx, b, extents)
 	}
 	n.endBatch(b, rec, err)
