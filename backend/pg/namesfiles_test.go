@@ -60,6 +60,14 @@ func TestFiles(t *testing.T) {
 	if n != 2 {
 		t.Errorf("%d directories, want 2", n)
 	}
+	check(t, db.pool.QueryRow(ctx, `SELECT count(*) FROM files_below('/') WHERE path LIKE '%/s_b/f_'`).Scan(&n))
+	if n != 10 {
+		t.Errorf("%d files below the root, want 10", n)
+	}
+	check(t, db.pool.QueryRow(ctx, "SELECT count(*) FROM files_below('/missing')").Scan(&n))
+	if n != 0 {
+		t.Errorf("%d files below what isn't there", n)
+	}
 	var ino *int64
 	check(t, db.pool.QueryRow(ctx, "SELECT file_at('//missing/x')").Scan(&ino))
 	if ino != nil {
@@ -122,6 +130,7 @@ func TestFilesPlans(t *testing.T) {
 		"SELECT path FROM files WHERE attributes @> '{\"a\": \"b\"}'": "idx_inodes_attributes",
 		"SELECT path FROM files WHERE ino = 200":                      "inodes_pkey",
 		"SELECT name, size FROM files WHERE parent = 1":               "idx_dentries_cookie",
+		"SELECT path, size FROM files_below('/a') WHERE size > 5":     "dentries_pkey",
 	} {
 		rows, err := db.pool.Query(ctx, "EXPLAIN "+query)
 		check(t, err)
