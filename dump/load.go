@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 
 	"github.com/fxamacker/cbor/v2"
@@ -104,6 +105,29 @@ func ReadHeader(r io.Reader) (Header, error) {
 	}
 	s.z.Close()
 	return h, nil
+}
+
+// Blobs yields the blobs that a dump names, in key order, and reads no further. After an error the sequence ends.
+func Blobs(r io.Reader) iter.Seq2[*namespace.Blob, error] {
+	return func(yield func(*namespace.Blob, error) bool) {
+		s, _, err := newStream(r)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer s.z.Close()
+		for {
+			rec, _, _, err := s.next()
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			b, ok := rec.(*namespace.Blob)
+			if !ok || !yield(b, nil) {
+				return
+			}
+		}
+	}
 }
 
 // Load reads a dump into a namespace that must be empty. The volume's own record is written last: until then nothing

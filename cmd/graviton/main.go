@@ -68,7 +68,7 @@ func newApp() *cli.App {
 			"  graviton unmount /mnt/data        flush, wait, report",
 		Commands: []*cli.Command{
 			mountCommand(), unmountCommand(), statusCommand(), statCommand(), blobCommand(), gcCommand(), fsckCommand(), dumpCommand(), loadCommand(),
-			configCommand(), postgresCommand(), benchCommand(), versionCommand(),
+			backupCommand(), restoreBackupCommand(), configCommand(), postgresCommand(), benchCommand(), versionCommand(),
 		},
 		OnUsageError: func(_ *cli.Context, err error, _ bool) error { return usageError{err} },
 		CommandNotFound: func(_ *cli.Context, name string) {
