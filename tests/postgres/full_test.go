@@ -48,7 +48,7 @@ func TestServerDiskFull(t *testing.T) {
 			t.Fatal("the disk doesn't get full")
 		}
 		data := make([]byte, sizes[i%len(sizes)])
-		random.Read(data)
+		_, _ = random.Read(data) // never fails
 		name := filepath.Join(m.Dir, fmt.Sprint("f", i))
 		if full = writeSynced(name, data); full == nil {
 			kept[name] = data
