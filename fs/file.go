@@ -80,7 +80,7 @@ func (f *FS) openFlags(flags uint32) volume.OpenFlags {
 
 func (f *FS) fillOpen(out *fuse.OpenOut, h *volume.Handle) {
 	out.Fh = f.open.add(h)
-	if f.cached {
+	if f.cached && !f.vol.LostCommits() {
 		// Only this mount changes the file, so what the kernel has of it stays true.
 		out.OpenFlags |= fuse.FOPEN_KEEP_CACHE
 	}

@@ -33,12 +33,16 @@ type MountOptions struct {
 	Options    []string // passed on to the kernel: suid, dev, noexec, …
 	Shared     bool     // other daemons change the volume too: no write-back cache, short timeouts
 	Far        bool     // the stores may be away for long: requests of callers that are told to stop are answered
+	Remote     bool     // the names are on a server, which may lose the last of them when it crashes
 	Debug      bool     // log every request
 	Log        *slog.Logger
 }
 
 // exclusiveTimeout is how long the kernel may keep names and attributes that only this mount changes.
 const exclusiveTimeout = time.Hour
+
+// remoteTimeout is the same where a server's crash may take some of them back: so long a name may be seen that is gone.
+const remoteTimeout = time.Minute
 
 // sharedTimeout is the same where others change them too.
 const sharedTimeout = time.Second
@@ -54,8 +58,11 @@ type Mount struct {
 // background until Unmount, or until someone else unmounts it, which Wait tells.
 func New(vol *volume.Volume, dir string, o MountOptions) (*Mount, error) {
 	timeout := exclusiveTimeout
-	if o.Shared {
+	switch {
+	case o.Shared:
 		timeout = sharedTimeout
+	case o.Remote:
+		timeout = remoteTimeout
 	}
 	f := newFS(vol, timeout, !o.Shared, o.Far)
 	opts := &fuse.MountOptions{
@@ -87,7 +94,7 @@ func New(vol *volume.Volume, dir string, o MountOptions) (*Mount, error) {
 	if err := server.WaitMount(); err != nil {
 		return nil, explainMount(dir, o, err)
 	}
-	if o.Shared {
+	if o.Remote {
 		vol.Invalidate(&kernelCache{f})
 	}
 	setReadAhead(dir)

@@ -98,6 +98,8 @@ func (d *daemon) start(ctx context.Context) (ctl *control.Server, err error) {
 	if d.stores, err = openStores(ctx, cfg, access{readOnly: d.m.opts.readOnly, takeOver: d.m.takeOver, dir: d.m.dir}, d.log); err != nil {
 		return nil, err
 	}
+	remote := d.stores.shared // only a server's stores can be
+	d.stores.shared = remote && !d.m.opts.exclusive
 	d.volume, err = openVolume(ctx, cfg, d.stores, volume.Config{
 		ReadOnly: d.m.opts.readOnly, Atime: d.m.opts.atime, GCEvery: cfg.GC.Interval, Log: d.log,
 		RootUID: uint32(os.Geteuid()), RootGID: uint32(os.Getegid()),
@@ -115,7 +117,7 @@ func (d *daemon) start(ctx context.Context) (ctl *control.Server, err error) {
 	}
 	d.mount, err = fs.New(d.volume, d.m.dir, fs.MountOptions{
 		Source: source, AllowOther: d.m.opts.allowOther, ReadOnly: d.m.opts.readOnly, Options: d.m.opts.kernel,
-		Shared: d.stores.shared, Far: d.stores.far, Debug: d.m.opts.debug, Log: d.log,
+		Shared: d.stores.shared, Remote: remote, Far: d.stores.far, Debug: d.m.opts.debug, Log: d.log,
 	})
 	if err != nil {
 		return nil, err

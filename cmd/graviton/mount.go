@@ -29,7 +29,8 @@ func mountCommand() *cli.Command {
 			"  graviton mount --set state-dir=/srv/graviton -o allow_other,noatime /mnt/data\n" +
 			"  graviton mount --ephemeral /tmp/scratch       the data goes with the unmount\n\n" +
 			"Options (-o), as for mount(8): ro, allow_other, nonempty, noatime, relatime, strictatime, suid, dev, noexec,\n" +
-			"fsname=NAME, debug; those that only fstab needs (_netdev, nofail, x-...) are accepted.",
+			"fsname=NAME, debug; exclusive keeps other daemons away from a volume that could be shared, which makes it faster;\n" +
+			"those that only fstab needs (_netdev, nofail, x-...) are accepted.",
 		Flags: configFlags(
 			&cli.StringSliceFlag{Name: "options", Aliases: []string{"o"}, Usage: "mount `OPTIONS`"},
 			&cli.BoolFlag{Name: "foreground", Aliases: []string{"f"}, Usage: "stay in the foreground and log to stderr"},
@@ -65,6 +66,9 @@ func mountAction(c *cli.Context) error {
 	opts.allowOther = opts.allowOther || c.Bool("allow-other")
 	opts.readOnly = opts.readOnly || c.Bool("read-only")
 	m := mounting{opts: opts, ephemeral: c.Bool("ephemeral"), profile: c.Bool("pprof"), takeOver: c.Bool("take-over")}
+	if opts.exclusive && opts.readOnly {
+		return usagef("-o exclusive is for a mount that writes: leave it or ro out")
+	}
 	if m.cfg, err = loadConfig(c); err != nil {
 		return err
 	}

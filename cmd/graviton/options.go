@@ -11,10 +11,10 @@ import (
 
 // mountOptions is what -o says.
 type mountOptions struct {
-	readOnly, allowOther, nonEmpty, debug bool
-	atime                                 volume.Atime
-	kernel                                []string // passed on
-	source                                string
+	readOnly, allowOther, nonEmpty, debug, exclusive bool
+	atime                                            volume.Atime
+	kernel                                           []string // passed on
+	source                                           string
 }
 
 // Options by what they do. ignored are those that mount(8), fstab and systemd keep for themselves, and what is so anyway.
@@ -25,7 +25,7 @@ var (
 		"async", "diratime", "nodiratime", "iversion", "noiversion", "lazytime", "nolazytime",
 	}
 	ownOptions = []string{
-		"ro", "allow_other", "nonempty", "debug", "noatime", "atime", "relatime", "norelatime", "strictatime",
+		"ro", "exclusive", "allow_other", "nonempty", "debug", "noatime", "atime", "relatime", "norelatime", "strictatime",
 	}
 )
 
@@ -37,6 +37,8 @@ func parseOptions(lists []string) (mountOptions, error) {
 		case "":
 		case "ro":
 			o.readOnly = true
+		case "exclusive":
+			o.exclusive = true
 		case "allow_other":
 			o.allowOther = true
 		case "nonempty":

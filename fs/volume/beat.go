@@ -3,6 +3,7 @@ package volume
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
@@ -40,6 +41,10 @@ func (v *Volume) beatLoop(ctx context.Context) {
 		}
 		err := v.beatOnce(ctx)
 		if errors.Is(err, namespace.ErrFenced) {
+			if !v.cfg.Shared {
+				v.oust()
+				return
+			}
 			err = v.renew(ctx)
 		}
 		if err != nil && ctx.Err() == nil {
@@ -100,6 +105,22 @@ func (v *Volume) renew(ctx context.Context) error {
 	v.log.Error("other daemons had taken this one for dead: it was suspended, or cut off from the store; files that "+
 		"were being written, and locks, are lost", "old", old, "new", v.Session())
 	return nil
+}
+
+// errOusted is what a daemon that had the volume for itself answers to changes once it was taken for dead.
+var errOusted = fmt.Errorf("another daemon has taken the volume meanwhile, unmount and mount it again: %w", namespace.ErrFenced)
+
+// oust ends the changes of a daemon that had the volume for itself and was taken for dead: who did that may have changed
+// the volume since, of which this one, with its caches, knows nothing.
+func (v *Volume) oust() {
+	v.ousted.Store(true)
+	for _, n := range v.nodes.all() {
+		n.sessionDied()
+		v.nodes.put(n)
+	}
+	v.log.Error("another daemon has taken this one for dead, because it was suspended or cut off from the store, and may "+
+		"have changed the volume: nothing can be changed through this mount any more, unmount it and mount again",
+		"session", v.Session())
 }
 
 // sessionDied forgets what was true in the session that died, and tells those who have locks.

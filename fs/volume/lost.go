@@ -17,7 +17,12 @@ func (v *Volume) sync(ctx context.Context) error {
 	return err
 }
 
+// LostCommits reports whether the store may have lost commits since the volume was opened, so that a file's data may be
+// older than what a cache has of it.
+func (v *Volume) LostCommits() bool { return v.lost.Load() }
+
 func (v *Volume) tellLost(err error) {
+	v.lost.Store(true)
 	for _, n := range v.nodes.all() {
 		n.mu.Lock()
 		n.errs.set(err)

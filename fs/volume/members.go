@@ -100,8 +100,7 @@ func (v *Volume) join(ctx context.Context) error {
 		waiting := false
 		for _, s := range others {
 			if known.Before(s.Seen) && (s.Exclusive || !v.cfg.Shared) {
-				err = fmt.Errorf("open volume: %w: %s (process %d) has it mounted: unmount it there, or mount both without "+
-					"exclusive", ErrExclusive, s.Host, s.PID)
+				err = exclusiveError(s)
 			}
 			waiting = waiting || !known.Before(s.Seen)
 		}
@@ -116,6 +115,17 @@ func (v *Volume) join(ctx context.Context) error {
 	v.members.fencer.Fence(v.Session())
 	v.members.beaten.Store(time.Now().UnixNano())
 	return v.sync(ctx)
+}
+
+// exclusiveError tells who is in the way.
+func exclusiveError(s *namespace.Session) error {
+	how := "shares it"
+	if s.Exclusive {
+		how = "has it for itself"
+	}
+	return fmt.Errorf("open volume: %w: host %s, process %d, %s since %s: unmount it there, or mount both without -o exclusive; "+
+		"a daemon that isn't heard of any more is in the way for a short time only", ErrExclusive, s.Host, s.PID, how,
+		s.Started.Time().Local().Format(time.DateTime))
 }
 
 // register writes the session's record and returns a time at which it was there.

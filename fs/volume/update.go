@@ -30,6 +30,9 @@ func (v *Volume) writable(ctx context.Context) error {
 	if v.cfg.ReadOnly {
 		return ErrReadOnly
 	}
+	if v.ousted.Load() {
+		return errOusted
+	}
 	if v.cfg.Writable == nil {
 		return nil
 	}

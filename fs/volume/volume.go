@@ -71,6 +71,8 @@ type Volume struct {
 	known   known
 	told    told
 	waits   waits
+	lost    atomic.Bool   // see LostCommits
+	ousted  atomic.Bool   // see oust
 	full    atomic.Int64  // when the store was full last, in Unix nanoseconds
 	commits atomic.Uint64 // of files' data, ended so far
 	changes atomic.Uint64 // transactions, ended so far
@@ -136,6 +138,8 @@ func Open(ctx context.Context, ns namespace.Store, blobs blob.Store, cfg Config)
 	v.bg.Go(func() error { v.flushLoop(run); return nil })
 	if cfg.Shared {
 		v.bg.Go(func() error { v.watchLoop(run); return nil })
+	}
+	if v.members != nil {
 		v.bg.Go(func() error { v.dropLoop(run); return nil })
 	}
 	if !cfg.ReadOnly {

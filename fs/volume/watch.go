@@ -60,7 +60,7 @@ func (v *Volume) Drop(ino namespace.Ino) {
 
 // dropAll has everything dropped in the background, as after a server that lost commits.
 func (v *Volume) dropAll() {
-	if v.cfg.Shared {
+	if v.members != nil {
 		v.Drop(0)
 	}
 }

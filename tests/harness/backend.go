@@ -30,13 +30,19 @@ var (
 	PostgresLargeObjects = Backend{Name: "postgres-large-objects", Brief: true, Config: func(t testing.TB) Config {
 		return OnServer(t, pgtest.Shared(t), "use-large-objects = true")
 	}}
+	// PostgresExclusive is one daemon that has the database for itself.
+	PostgresExclusive = Backend{Name: "postgres-exclusive", Brief: true, Config: func(t testing.TB) Config {
+		cfg := OnServer(t, pgtest.Shared(t), "")
+		cfg.Args = []string{"-o", "exclusive"}
+		return cfg
+	}}
 	Bucket = Backend{Name: "s3", Brief: true, Config: func(t testing.TB) Config { return NewS3(t, "").Mount() }}
 )
 
 // EachBackend runs a test on every backend, or on those that GRAVITON_TEST_BACKENDS names, separated by commas.
 func EachBackend(t *testing.T, test func(t *testing.T, b Backend)) {
 	t.Helper()
-	all := []Backend{RocksDB, Postgres, PostgresLargeObjects, Bucket}
+	all := []Backend{RocksDB, Postgres, PostgresLargeObjects, PostgresExclusive, Bucket}
 	names := strings.FieldsFunc(os.Getenv("GRAVITON_TEST_BACKENDS"), func(r rune) bool { return r == ',' })
 	for _, name := range names {
 		if !slices.ContainsFunc(all, func(b Backend) bool { return b.Name == name }) {
