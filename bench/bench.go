@@ -10,15 +10,20 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Target is a directory to measure.
+// Target is a directory to measure, or a server to compare with.
 type Target struct {
 	Name string
 	Dir  string
+	// Server, instead of Dir, is the URL of a PostgreSQL server, which does the works on large files with rows of a table.
+	Server string
+	// Peer says that the goals aren't the target's.
+	Peer bool
 	// Cold is a shell command that makes the directory forget what it has in memory, for example by mounting it again.
 	// The kernel's caches are dropped after it.
 	Cold string
@@ -32,6 +37,7 @@ type Config struct {
 	FileSize int64 // of the large file, in bytes
 	Files    int   // number of small files
 	Tree     int   // number of files of the source-like tree
+	Crowd    int   // number of files that are found
 	// Progress is called before each measurement with how many of all are done.
 	Progress func(done, all int, what string)
 }
@@ -66,6 +72,8 @@ type Work struct {
 	needs string
 	tool  string // a program that it runs; without it the work is left out, unless it was asked for by name
 	run   func(ctx context.Context, s *site, m *meter) error
+	rows  func(ctx context.Context, s *site, m *meter) error // the same on a server; nil if it can't
+	ready func(ctx context.Context, s *site) error           // prepares the target, before it is made cold
 }
 
 // site is a target's own place for a run.
@@ -74,12 +82,16 @@ type site struct {
 	cfg  *Config
 	root string // below Dir, removed at the end
 	tree string // the generated tree, on the native disk
+
+	table string // of a server
+	crowd *crowd
 }
 
 func (s *site) path(name string) string { return filepath.Join(s.root, name) }
 
-// meter gathers one sample.
+// meter gathers one sample. It may be used concurrently.
 type meter struct {
+	mu    sync.Mutex
 	hist  *hdrhistogram.Histogram
 	bytes int64
 	ops   int
@@ -99,10 +111,16 @@ func (m *meter) time(n int, op func() error) error {
 	if err := op(); err != nil {
 		return err
 	}
-	_ = m.hist.RecordValue(int64(min(time.Since(begin), maxLatency)))
+	m.record(n, time.Since(begin))
+	return nil
+}
+
+func (m *meter) record(n int, took time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_ = m.hist.RecordValue(int64(min(took, maxLatency)))
 	m.bytes += int64(n)
 	m.ops++
-	return nil
 }
 
 // Run measures. It returns the samples that it got also when it fails.
@@ -121,9 +139,15 @@ func Run(ctx context.Context, cfg Config) (samples []Sample, err error) {
 			return nil, err
 		}
 	}
+	crowds := map[string]*crowd{}
+	for _, t := range cfg.Targets {
+		c := &crowd{}
+		crowds[t.Name] = c
+		defer func() { err = errors.Join(err, c.remove(context.WithoutCancel(ctx), cfg.Crowd)) }()
+	}
 	done, all := 0, cfg.Rounds*len(works)*len(cfg.Targets)
 	for round := range cfg.Rounds {
-		sites, err := openSites(&cfg, tree)
+		sites, err := openSites(ctx, &cfg, tree, crowds)
 		if err != nil {
 			return samples, err
 		}
@@ -134,13 +158,13 @@ func Run(ctx context.Context, cfg Config) (samples []Sample, err error) {
 			}
 			sample, err := measure(ctx, w, s)
 			if err != nil {
-				return samples, errors.Join(fmt.Errorf("%s on %s: %w", w.Name, s.Name, err), closeSites(sites))
+				return samples, errors.Join(fmt.Errorf("%s on %s: %w", w.Name, s.Name, err), closeSites(ctx, sites))
 			}
 			sample.Round = round
 			samples = append(samples, sample)
 			done++
 		}
-		if err := closeSites(sites); err != nil {
+		if err := closeSites(ctx, sites); err != nil {
 			return samples, err
 		}
 	}
@@ -164,7 +188,9 @@ func inTurn(works []Work, sites []*site, round int) []step {
 		}
 		for i := range sites {
 			for _, w := range works[:n] {
-				steps = append(steps, step{w, sites[(i+round)%len(sites)]})
+				if s := sites[(i+round)%len(sites)]; s.Server == "" || w.rows != nil {
+					steps = append(steps, step{w, s})
+				}
 			}
 		}
 		works = works[n:]
@@ -193,35 +219,54 @@ func installed(tool string) bool {
 	return err == nil
 }
 
-func openSites(cfg *Config, tree string) ([]*site, error) {
+func openSites(ctx context.Context, cfg *Config, tree string, crowds map[string]*crowd) ([]*site, error) {
 	var list []*site
 	for _, t := range cfg.Targets {
-		root, err := os.MkdirTemp(t.Dir, "bench-")
-		if err != nil {
-			return nil, errors.Join(err, closeSites(list))
+		s := &site{Target: t, cfg: cfg, tree: tree, crowd: crowds[t.Name]}
+		var err error
+		if t.Server != "" {
+			err = s.openTable(ctx)
+		} else {
+			s.root, err = os.MkdirTemp(t.Dir, "bench-")
 		}
-		list = append(list, &site{Target: t, cfg: cfg, root: root, tree: tree})
+		if err != nil {
+			return nil, errors.Join(err, closeSites(ctx, list))
+		}
+		list = append(list, s)
 	}
 	return list, nil
 }
 
-func closeSites(list []*site) error {
+func closeSites(ctx context.Context, list []*site) error {
 	var err error
 	for _, s := range list {
+		if s.Server != "" {
+			err = errors.Join(err, s.dropTable(context.WithoutCancel(ctx)))
+			continue
+		}
 		err = errors.Join(err, os.RemoveAll(s.root))
 	}
 	return err
 }
 
 func measure(ctx context.Context, w Work, s *site) (Sample, error) {
+	if w.ready != nil {
+		if err := w.ready(ctx, s); err != nil {
+			return Sample{}, err
+		}
+	}
 	if w.cold {
 		if err := s.makeCold(ctx); err != nil {
 			return Sample{}, err
 		}
 	}
 	m := newMeter()
+	run := w.run
+	if s.Server != "" {
+		run = w.rows
+	}
 	begin := time.Now()
-	if err := w.run(ctx, s, m); err != nil {
+	if err := run(ctx, s, m); err != nil {
 		return Sample{}, err
 	}
 	return Sample{

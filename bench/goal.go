@@ -6,10 +6,12 @@ import (
 	"os"
 )
 
-// Goal is what a work is to reach on the first target.
+// Goal is what a work is to reach on the targets that aren't peers.
 type Goal struct {
 	Work  string  `json:"work"`
 	Share float64 `json:"share,omitempty"` // of the last target's rate, at least
+	Of    string  `json:"of,omitempty"`    // with Share, another target instead of the last
+	Than  string  `json:"than,omitempty"`  // with Share, the same target's rate in another work instead
 	Beats string  `json:"beats,omitempty"` // another target, whose rate is to be reached
 }
 
@@ -24,7 +26,11 @@ func ReadGoals(file string) ([]Goal, error) {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	for _, g := range list {
-		if _, err := selectWorks([]string{g.Work}); err != nil {
+		works := []string{g.Work}
+		if g.Than != "" {
+			works = append(works, g.Than)
+		}
+		if _, err := selectWorks(works); err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
 	}
@@ -38,6 +44,16 @@ func judge(goals []Goal, lines []Line, l Line) string {
 			continue
 		}
 		want, text := g.Share, fmt.Sprintf("≥ %.2f", g.Share)
+		other, name := pickLines(lines, l.Work, g.Of), g.Of
+		if g.Than != "" {
+			other, name = pickLines(lines, g.Than, l.Target), g.Than
+		}
+		if name != "" {
+			if len(other) == 0 || other[0].Rate == 0 {
+				return ""
+			}
+			return verdict(fmt.Sprintf("≥ %.2f of %s's, is %.2f", g.Share, name, l.Rate/other[0].Rate), l.Rate/other[0].Rate >= g.Share)
+		}
 		if g.Beats != "" {
 			other := pickLines(lines, l.Work, g.Beats)
 			if len(other) == 0 {
@@ -45,10 +61,14 @@ func judge(goals []Goal, lines []Line, l Line) string {
 			}
 			want, text = other[0].Ratio, fmt.Sprintf("≥ %s's %.2f", g.Beats, other[0].Ratio)
 		}
-		if l.Ratio >= want {
-			return text + ", reached"
-		}
-		return text + ", short"
+		return verdict(text, l.Ratio >= want)
 	}
 	return ""
+}
+
+func verdict(goal string, reached bool) string {
+	if reached {
+		return goal + ", reached"
+	}
+	return goal + ", short"
 }

@@ -90,7 +90,7 @@ func middle(sorted []float64) float64 {
 	return (sorted[n/2-1] + sorted[n/2]) / 2
 }
 
-// Print writes the lines as a table, with the goals of the first target.
+// Print writes the lines as a table, with the goals of the targets that aren't peers.
 func Print(out io.Writer, lines []Line, targets []Target, goals []Goal) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	last := targets[len(targets)-1].Name
@@ -107,12 +107,16 @@ func Print(out io.Writer, lines []Line, targets []Target, goals []Goal) error {
 		if l.Ratio > 0 {
 			fmt.Fprintf(w, "\t%.2f\t%.2f–%.2f", l.Ratio, l.Low, l.High)
 		}
-		if goal := judge(goals, lines, l); goal != "" && l.Target == targets[0].Name {
+		if goal := judge(goals, lines, l); goal != "" && !isPeer(targets, l.Target) {
 			fmt.Fprintf(w, "\t%s", goal)
 		}
 		fmt.Fprintln(w)
 	}
 	return w.Flush()
+}
+
+func isPeer(targets []Target, name string) bool {
+	return slices.ContainsFunc(targets, func(t Target) bool { return t.Name == name && t.Peer })
 }
 
 func rate(l Line) string {

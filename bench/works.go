@@ -25,8 +25,8 @@ const (
 
 // Works are all kinds of work, in the order in which they are done.
 var Works = []Work{
-	{Name: "write", About: "a large file in 1 MiB writes, fsync", Bytes: true, run: writeLarge},
-	{Name: "read-cold", About: "the same file read in order, caches empty", Bytes: true, cold: true, run: readLarge},
+	{Name: "write", About: "a large file in 1 MiB writes, fsync", Bytes: true, run: writeLarge, rows: copyRows},
+	{Name: "read-cold", About: "the same file read in order, caches empty", Bytes: true, cold: true, run: readLarge, rows: selectRows},
 	{Name: "read-warm", About: "read again", Bytes: true, warm: true, run: readLarge},
 	{Name: "random-cold", About: "4 KiB reads of it at random, caches empty", cold: true, run: readRandom},
 	{Name: "random-warm", About: "the same reads again", warm: true, run: readRandom},
@@ -37,8 +37,11 @@ var Works = []Work{
 	{Name: "readdir", About: "list their directory", run: readDir},
 	{Name: "small-cold", About: "open, read, close each, caches empty", cold: true, run: readFiles},
 	{Name: "delete", About: "delete each", run: deleteFiles},
+	{Name: "create-8-dirs", About: "the same by 8 writers, each in a directory of its own", run: createMany(ownDirs)},
+	{Name: "create-8-one-dir", About: "… all in one directory", run: createMany(oneDir)},
 	{Name: "copy-tree", About: "cp -a of a source-like tree", needs: needsTree, run: copyTree},
 	{Name: "sum-tree-cold", About: "md5sum of all its files, caches empty", cold: true, needs: needsTree, run: sumTree},
+	{Name: "find-cold", About: "find by size among many files, caches empty", cold: true, ready: makeCrowd, run: findFiles},
 	{Name: "restic", About: "restic backup of the tree and check --read-data", needs: needsTree, tool: "restic", run: backUp},
 }
 

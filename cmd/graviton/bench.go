@@ -23,11 +23,12 @@ func benchCommand() *cli.Command {
 	}
 	return &cli.Command{
 		Name: "bench", Usage: "measure how fast a directory is, and compare directories",
-		UsageText: "graviton bench [--against [NAME=]DIR]... [--rounds N] [--only WORK]... [--json FILE] [--plot FILE] [NAME=]DIR\n" +
+		UsageText: "graviton bench [--against [NAME=]DIR]... [--rounds N] [--only WORK]... [--json FILE] [--plot FILE] [NAME=]DIR...\n" +
 			"graviton bench --growth WHAT [--most N] [--json FILE] [--plot FILE] DIR\n" +
 			"graviton bench --store [--latency TIME] [-c FILE] [--set KEY=VALUE]... [--json FILE]",
-		Description: "Works in a new directory below each DIR and removes it. With --against each work is done in all directories in\n" +
-			"turn, and ratios are to the last one. Works:\n\n" + works.String() +
+		Description: "Works in a new directory below each DIR and removes it. With several, or --against, each work is done in all\n" +
+			"directories in turn, and ratios are to the last one. --against NAME=postgresql://… is a server as such: what takes a\n" +
+			"large file takes rows of 1 MiB in a table there. Works:\n\n" + works.String() +
 			"\nWorks ending in -cold empty the kernel's caches first, which needs root, after running the --cold command with\n" +
 			"$DIR and $NAME set, for example to mount $DIR again.\n\n" +
 			"--growth shows how latencies grow with the number of files, of entries of one directory, of extents of one file, or\n" +
@@ -40,6 +41,7 @@ func benchCommand() *cli.Command {
 			&cli.StringFlag{Name: "size", Value: "1GB", Usage: "of the large file"},
 			&cli.IntFlag{Name: "files", Value: 2000, Usage: "number of small files"},
 			&cli.IntFlag{Name: "tree", Value: 5000, Usage: "number of files of the tree"},
+			&cli.IntFlag{Name: "crowd", Value: 100_000, Usage: "number of files that are found"},
 			&cli.StringFlag{Name: "cold", Usage: "shell `COMMAND` that empties a target's caches"},
 			&cli.StringFlag{Name: "goals", Usage: "show which goals in `FILE` (JSON) were reached", TakesFile: true},
 			&cli.StringFlag{Name: "growth", Usage: "instead, let `WHAT` grow by factors of ten in DIR: files, entries, extents or size"},
@@ -63,9 +65,8 @@ func benchCommand() *cli.Command {
 }
 
 func benchAction(c *cli.Context) error {
-	dir, err := oneArg(c, "the directory to measure")
-	if err != nil {
-		return err
+	if c.NArg() == 0 {
+		return usagef("missing argument: the directory to measure")
 	}
 	size, err := config.ParseSize(c.String("size"))
 	if err != nil || size < 1<<20 {
@@ -73,10 +74,10 @@ func benchAction(c *cli.Context) error {
 	}
 	cfg := bench.Config{
 		Works: c.StringSlice("only"), Rounds: c.Int("rounds"), FileSize: int64(size) &^ (1<<20 - 1),
-		Files: c.Int("files"), Tree: c.Int("tree"),
+		Files: c.Int("files"), Tree: c.Int("tree"), Crowd: c.Int("crowd"),
 	}
-	if cfg.Rounds < 1 || cfg.Files < 1 || cfg.Tree < 1 {
-		return usagef("--rounds, --files and --tree want at least 1")
+	if cfg.Rounds < 1 || cfg.Files < 1 || cfg.Tree < 1 || cfg.Crowd < 1 {
+		return usagef("--rounds, --files, --tree and --crowd want at least 1")
 	}
 	var goals []bench.Goal
 	if file := c.String("goals"); file != "" {
@@ -84,8 +85,10 @@ func benchAction(c *cli.Context) error {
 			return err
 		}
 	}
-	for _, t := range append([]string{dir}, c.StringSlice("against")...) {
-		cfg.Targets = append(cfg.Targets, parseTarget(t, c.String("cold")))
+	for i, t := range append(c.Args().Slice(), c.StringSlice("against")...) {
+		target := parseTarget(t, c.String("cold"))
+		target.Peer = i >= c.NArg()
+		cfg.Targets = append(cfg.Targets, target)
 	}
 	bar := benchBar()
 	cfg.Progress = showSteps(bar)
@@ -145,11 +148,14 @@ func showSteps(bar *progressbar.ProgressBar) func(done, all int, what string) {
 	}
 }
 
-// parseTarget reads [NAME=]DIR; without a name the directory is its own.
+// parseTarget reads [NAME=]DIR or NAME=URL; without a name the directory is its own.
 func parseTarget(s, cold string) bench.Target {
 	name, dir, ok := strings.Cut(s, "=")
 	if !ok || strings.Contains(name, "/") {
 		name, dir = s, s
+	}
+	if url := strings.TrimPrefix(dir, "jdbc:"); strings.HasPrefix(url, "postgresql://") || strings.HasPrefix(url, "postgres://") {
+		return bench.Target{Name: name, Server: url, Cold: cold}
 	}
 	return bench.Target{Name: name, Dir: dir, Cold: cold}
 }
