@@ -39,6 +39,7 @@ type stores struct {
 
 // access says how stores are opened, where that matters to others.
 type access struct {
+	loads    bool // names are written whose blobs may come later
 	readOnly bool
 	takeOver bool          // from another host that has the volume
 	exists   bool          // there has to be a volume, none is made

@@ -19,7 +19,7 @@ func openPostgresStores(ctx context.Context, cfg *config.Config, how access, log
 			cfg.Postgres.BlobStorage)
 	}
 	pc := postgresConfig(cfg, log)
-	pc.ReadOnly, pc.MustExist, pc.CheckBlobs = how.readOnly, how.exists, true
+	pc.ReadOnly, pc.MustExist, pc.CheckBlobs = how.readOnly, how.exists, !how.loads
 	db, err := pg.Open(ctx, pc)
 	if err != nil {
 		return nil, err

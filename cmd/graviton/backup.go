@@ -170,7 +170,7 @@ func restoreBackup(ctx context.Context, cfg *config.Config, bucket *s3.Store, d 
 	if r, ok := control.FindStore(storeName(cfg), cfg.StateDir); ok {
 		return fmt.Errorf("the store %s is mounted on %s: unmount it first", r.Store, r.Dir)
 	}
-	s, err := openStores(ctx, cfg, access{dir: "no directory: restore-backup"}, quietLog())
+	s, err := openStores(ctx, cfg, access{loads: true, dir: "no directory: restore-backup"}, quietLog())
 	if err != nil {
 		return err
 	}

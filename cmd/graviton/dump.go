@@ -94,7 +94,7 @@ func loadCommand() *cli.Command {
 }
 
 func loadNames(ctx context.Context, cfg *config.Config, in io.Reader) error {
-	s, err := openStores(ctx, cfg, access{dir: "no directory: load"}, quietLog())
+	s, err := openStores(ctx, cfg, access{loads: true, dir: "no directory: load"}, quietLog())
 	if err != nil {
 		return err
 	}
