@@ -2,6 +2,7 @@ package volume
 
 import (
 	"context"
+	"time"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
 )
@@ -132,11 +133,16 @@ func (v *Volume) Tmpfile(ctx context.Context, parent namespace.Ino, what Node, f
 	return &c, h, nil
 }
 
+// bareFor is how long a new file is taken to have no extended attributes but those that this daemon sets: others' changes
+// are seen that late at most. The kernel asks for one at a file's first write.
+const bareFor = time.Second
+
 // openNew opens an inode that is about to be made, of which all is known.
 func (v *Volume) openNew(ino namespace.Ino, mode uint32, flags OpenFlags, orphan bool) *Handle {
 	n := v.nodes.get(v, ino)
 	n.mu.Lock()
 	n.loaded, n.hasSuid = true, privileged(mode)
+	n.bare = time.Now().Add(bareFor)
 	n.mu.Unlock()
 	n.life.Lock()
 	defer n.life.Unlock()

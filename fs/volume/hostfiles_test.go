@@ -258,3 +258,25 @@ func TestHostsRaces(t *testing.T) {
 }
 
 var _ volume.Invalidator = (*recorder)(nil)
+
+// TestHostsNewXattr has the attributes of a new file seen: at once those that were set here, and within a second or so
+// another's.
+func TestHostsNewXattr(t *testing.T) {
+	hosts := newHosts(t, 2)
+	a, b := hosts[0], hosts[1]
+	h := a.create("f")
+	defer h.Release(ctx)
+	_, err := a.v.GetXattr(ctx, h.Ino(), "user.b")
+	wantErr(t, err, volume.ErrNoXattr)
+	must(t, b.v.SetXattr(ctx, h.Ino(), "user.b", []byte("b"), volume.XattrAny))
+	eventually(t, "another's attribute", func() bool {
+		_, err := a.v.GetXattr(ctx, h.Ino(), "user.b")
+		return err == nil
+	})
+	g := a.create("g")
+	defer g.Release(ctx)
+	must(t, a.v.SetXattr(ctx, g.Ino(), "user.a", []byte("a"), volume.XattrAny))
+	if value, err := a.v.GetXattr(ctx, g.Ino(), "user.a"); err != nil || string(value) != "a" {
+		t.Errorf("%q, %v, want the attribute that was just set", value, err)
+	}
+}

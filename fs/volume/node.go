@@ -39,7 +39,9 @@ type node struct {
 	size    uint64 // current size, with what is only written in memory
 	stored  uint64 // committed size, as far as this daemon knows
 	hasCaps bool   // has a security.capability attribute, which a write removes
-	hasSuid bool   // has a setuid or setgid bit, which some writes clear
+	// bare is until when it is known to have no extended attributes; zero if that isn't known.
+	bare    time.Time
+	hasSuid bool // has a setuid or setgid bit, which some writes clear
 	mtime   namespace.Time
 	dirty   overlay
 	gen     uint64

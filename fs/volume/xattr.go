@@ -2,6 +2,7 @@ package volume
 
 import (
 	"context"
+	"time"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
 )
@@ -9,9 +10,11 @@ import (
 // GetXattr returns an extended attribute's value.
 func (v *Volume) GetXattr(ctx context.Context, ino namespace.Ino, name string) ([]byte, error) {
 	if n := v.nodes.peek(ino); n != nil {
-		unborn := n.unborn.Load()
+		n.mu.Lock()
+		none := n.unborn.Load() || time.Now().Before(n.bare)
+		n.mu.Unlock()
 		v.nodes.put(n)
-		if unborn { // which has none yet: the kernel asks for one at a file's first write
+		if none {
 			return nil, ErrNoXattr
 		}
 	}
@@ -104,6 +107,9 @@ func (v *Volume) changeXattr(ctx context.Context, ino namespace.Ino, name string
 	}
 	n := v.nodes.get(v, ino)
 	defer v.nodes.put(n)
+	n.mu.Lock()
+	n.bare = time.Time{} // also for who looks while this is under way
+	n.mu.Unlock()
 	err := v.update(ctx, want, func(tx namespace.Tx) error {
 		if _, err := tx.Get(namespace.InodeKey{Ino: ino}); err != nil {
 			return staleIfMissing(err)
