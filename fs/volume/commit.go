@@ -144,7 +144,10 @@ func (n *node) commitExtents(ctx context.Context, b *batch, list []*namespace.Ex
 	if n.birth != nil {
 		want.Inodes[0] = namespace.InodeWant{Ino: n.birth.rec.Parent}
 	}
-	if len(list) > 0 {
+	fresh := n.birth != nil && !n.birth.tried && chg == nil
+	if fresh { // nothing is read, so nothing is fetched: over a network that is one exchange instead of two
+		want = namespace.Want{}
+	} else if len(list) > 0 {
 		want.Extents = []namespace.RangeWant{{Ino: n.ino, From: list[0].Off, To: list[len(list)-1].End()}}
 	} else {
 		want.Reclaims = n.birth == nil
@@ -161,6 +164,7 @@ func (n *node) commitExtents(ctx context.Context, b *batch, list []*namespace.Ex
 			return namespace.ErrFenced // others may have appended at the same place meanwhile
 		}
 		edit := newExtentEdit(n.v, tx, rec)
+		edit.fresh = fresh
 		for _, e := range list {
 			if err := edit.put(e); err != nil {
 				return err

@@ -17,6 +17,7 @@ type extentEdit struct {
 	inline uint64 // bytes of inline extents that were inserted
 	refs   map[blob.Key]int64
 	made   map[blob.Key]uint64
+	fresh  bool // the inode has no extents yet, and those that are put don't meet each other
 }
 
 func newExtentEdit(v *Volume, tx namespace.Tx, rec *namespace.Inode) *extentEdit {
@@ -52,12 +53,14 @@ func (e *extentEdit) clear(lo, hi uint64) error {
 func (e *extentEdit) put(src *namespace.Extent) error {
 	x := new(namespace.Extent)
 	*x = *src
-	if err := e.clear(x.Off, x.End()); err != nil {
-		return err
-	}
-	if x.Blob == "" {
-		if err := e.mergeInline(x); err != nil {
+	if !e.fresh {
+		if err := e.clear(x.Off, x.End()); err != nil {
 			return err
+		}
+		if x.Blob == "" {
+			if err := e.mergeInline(x); err != nil {
+				return err
+			}
 		}
 	}
 	e.insert(x)

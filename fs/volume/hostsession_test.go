@@ -140,3 +140,39 @@ func TestHostExclusive(t *testing.T) {
 	_, err = volume.Open(ctx, a.ns, a.bs, alone)
 	wantErr(t, err, volume.ErrExclusive)
 }
+
+// TestHostExclusiveOusted has the daemon that has a volume for itself not be heard of. Another takes it, and the first
+// changes nothing when it comes back, also after the other has left.
+func TestHostExclusiveOusted(t *testing.T) {
+	alone := testConfig()
+	alone.Lease = testLease
+	url := pgtest.Shared(t).Database(t).URL()
+	a := newHost(t, url, alone)
+	a.put("f", []byte("a"))
+	h := a.create("unborn") // only in its memory
+	a.write(h, 0, []byte("x"))
+	a.v.Suspend()
+	var b *volume.Volume
+	eventually(t, "the end of the lease", func() (ok bool) {
+		var err error
+		b, err = volume.Open(ctx, a.ns, a.bs, alone)
+		return err == nil
+	})
+	must(t, b.Unlink(ctx, root, "f"))
+	must(t, b.Close(ctx))
+	a.v.Resume()
+	eventually(t, "the news", func() bool {
+		_, err := a.v.Create(ctx, root, "g", volume.Node{Mode: volume.ModeFile | 0o644})
+		return errors.Is(err, namespace.ErrFenced)
+	})
+	if err := h.Flush(ctx); !errors.Is(err, namespace.ErrFenced) {
+		t.Errorf("close = %v, want %v", err, namespace.ErrFenced)
+	}
+	h.Release(ctx)
+	for _, name := range []string{"f", "g", "unborn"} {
+		if _, err := b.Lookup(ctx, root, name); !errors.Is(err, volume.ErrNotFound) {
+			t.Errorf("%s: %v, want %v", name, err, volume.ErrNotFound)
+		}
+	}
+	a.kill()
+}
