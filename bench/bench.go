@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,13 +22,16 @@ import (
 type Target struct {
 	Name string
 	Dir  string
-	// Server, instead of Dir, is the URL of a PostgreSQL server, which does the works on large files with rows of a table.
+	// Server, instead of Dir, is the URL of a PostgreSQL server or s3://BUCKET, with which the works on large files are done.
 	Server string
 	// Peer says that the goals aren't the target's.
 	Peer bool
 	// Cold is a shell command that makes the directory forget what it has in memory, for example by mounting it again.
 	// The kernel's caches are dropped after it.
 	Cold string
+	// Settle is a shell command that waits until the directory has nothing to upload any more. It is part of each work
+	// that writes, for those that put off what fsync and close should have done.
+	Settle string
 }
 
 // Config says what to measure.
@@ -38,6 +43,8 @@ type Config struct {
 	Files    int   // number of small files
 	Tree     int   // number of files of the source-like tree
 	Crowd    int   // number of files that are found
+	// Count is a shell command that prints how many requests a server has had; how many a work made is shown with it.
+	Count string
 	// Progress is called before each measurement with how many of all are done.
 	Progress func(done, all int, what string)
 }
@@ -52,6 +59,8 @@ type Sample struct {
 	Elapsed time.Duration `json:"nanoseconds"`
 	P50     time.Duration `json:"p50Nanoseconds"`
 	P99     time.Duration `json:"p99Nanoseconds"`
+	// Requests to a server, if they are counted.
+	Requests int64 `json:"requests,omitempty"`
 }
 
 // Rate is the sample's throughput in its work's unit: bytes a second, or operations a second.
@@ -64,16 +73,17 @@ func (s Sample) Rate(w Work) float64 {
 
 // Work is a kind of work. Works build on each other in the order of Works: what one wrote the next may read.
 type Work struct {
-	Name  string
-	About string
-	Bytes bool // measured in bytes a second, otherwise in operations a second
-	cold  bool // caches are dropped before
-	warm  bool // follows the work before it at once, on the same target, to find what that left in the caches
-	needs string
-	tool  string // a program that it runs; without it the work is left out, unless it was asked for by name
-	run   func(ctx context.Context, s *site, m *meter) error
-	rows  func(ctx context.Context, s *site, m *meter) error // the same on a server; nil if it can't
-	ready func(ctx context.Context, s *site) error           // prepares the target, before it is made cold
+	Name   string
+	About  string
+	Bytes  bool // measured in bytes a second, otherwise in operations a second
+	writes bool
+	cold   bool // caches are dropped before
+	warm   bool // follows the work before it at once, on the same target, to find what that left in the caches
+	needs  string
+	tool   string // a program that it runs; without it the work is left out, unless it was asked for by name
+	run    func(ctx context.Context, s *site, m *meter) error
+	bare   func(b bare, ctx context.Context, s *site, m *meter) error // the same on a server; nil if it can't
+	ready  func(ctx context.Context, s *site) error                   // prepares the target, before it is made cold
 }
 
 // site is a target's own place for a run.
@@ -83,7 +93,7 @@ type site struct {
 	root string // below Dir, removed at the end
 	tree string // the generated tree, on the native disk
 
-	table string // of a server
+	bare  bare // of a server
 	crowd *crowd
 }
 
@@ -188,7 +198,7 @@ func inTurn(works []Work, sites []*site, round int) []step {
 		}
 		for i := range sites {
 			for _, w := range works[:n] {
-				if s := sites[(i+round)%len(sites)]; s.Server == "" || w.rows != nil {
+				if s := sites[(i+round)%len(sites)]; s.Server == "" || w.bare != nil {
 					steps = append(steps, step{w, s})
 				}
 			}
@@ -225,7 +235,7 @@ func openSites(ctx context.Context, cfg *Config, tree string, crowds map[string]
 		s := &site{Target: t, cfg: cfg, tree: tree, crowd: crowds[t.Name]}
 		var err error
 		if t.Server != "" {
-			err = s.openTable(ctx)
+			s.bare, err = newBare(ctx, t.Server)
 		} else {
 			s.root, err = os.MkdirTemp(t.Dir, "bench-")
 		}
@@ -241,7 +251,7 @@ func closeSites(ctx context.Context, list []*site) error {
 	var err error
 	for _, s := range list {
 		if s.Server != "" {
-			err = errors.Join(err, s.dropTable(context.WithoutCancel(ctx)))
+			err = errors.Join(err, s.bare.close(context.WithoutCancel(ctx)))
 			continue
 		}
 		err = errors.Join(err, os.RemoveAll(s.root))
@@ -261,27 +271,62 @@ func measure(ctx context.Context, w Work, s *site) (Sample, error) {
 		}
 	}
 	m := newMeter()
-	run := w.run
-	if s.Server != "" {
-		run = w.rows
-	}
-	begin := time.Now()
-	if err := run(ctx, s, m); err != nil {
+	before, err := s.requests(ctx)
+	if err != nil {
 		return Sample{}, err
 	}
+	begin := time.Now()
+	if err := w.do(ctx, s, m); err != nil {
+		return Sample{}, err
+	}
+	elapsed := time.Since(begin)
+	after, err := s.requests(ctx)
 	return Sample{
-		Work: w.Name, Target: s.Name, Bytes: m.bytes, Ops: m.ops, Elapsed: time.Since(begin),
-		P50: m.quantile(50), P99: m.quantile(99),
-	}, nil
+		Work: w.Name, Target: s.Name, Bytes: m.bytes, Ops: m.ops, Elapsed: elapsed,
+		P50: m.quantile(50), P99: m.quantile(99), Requests: after - before,
+	}, err
+}
+
+// do does the work, and waits for what the target puts off.
+func (w Work) do(ctx context.Context, s *site, m *meter) error {
+	if s.bare != nil {
+		return w.bare(s.bare, ctx, s, m)
+	}
+	if err := w.run(ctx, s, m); err != nil || s.Settle == "" || !w.writes {
+		return err
+	}
+	_, err := s.command(ctx, s.Settle)
+	return err
+}
+
+// requests is what Config.Count prints now.
+func (s *site) requests(ctx context.Context) (int64, error) {
+	if s.cfg.Count == "" {
+		return 0, nil
+	}
+	out, err := s.command(ctx, s.cfg.Count)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseInt(strings.TrimSpace(out), 10, 64)
+}
+
+// command runs a shell command for the target and returns what it prints.
+func (s *site) command(ctx context.Context, line string) (string, error) {
+	cmd := exec.CommandContext(ctx, "sh", "-c", line)
+	cmd.Env = append(os.Environ(), "DIR="+s.Dir, "NAME="+s.Name)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%s: %w: %s", line, err, out)
+	}
+	return string(out), nil
 }
 
 // makeCold empties the target's caches and the kernel's.
 func (s *site) makeCold(ctx context.Context) error {
 	if s.Cold != "" {
-		cmd := exec.CommandContext(ctx, "sh", "-c", s.Cold)
-		cmd.Env = append(os.Environ(), "DIR="+s.Dir, "NAME="+s.Name)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("cold command: %w: %s", err, out)
+		if _, err := s.command(ctx, s.Cold); err != nil {
+			return err
 		}
 	}
 	return dropCaches()

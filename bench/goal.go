@@ -13,6 +13,7 @@ type Goal struct {
 	Of    string  `json:"of,omitempty"`    // with Share, another target instead of the last
 	Than  string  `json:"than,omitempty"`  // with Share, the same target's rate in another work instead
 	Beats string  `json:"beats,omitempty"` // another target, whose rate is to be reached
+	Rate  float64 `json:"rate,omitempty"`  // bytes or operations a second, at least
 }
 
 // ReadGoals reads a list of goals in JSON.
@@ -53,6 +54,9 @@ func judge(goals []Goal, lines []Line, l Line) string {
 				return ""
 			}
 			return verdict(fmt.Sprintf("≥ %.2f of %s's, is %.2f", g.Share, name, l.Rate/other[0].Rate), l.Rate/other[0].Rate >= g.Share)
+		}
+		if g.Rate > 0 {
+			return verdict("≥ "+rate(Line{Work: g.Work, Rate: g.Rate}), l.Rate >= g.Rate)
 		}
 		if g.Beats != "" {
 			other := pickLines(lines, l.Work, g.Beats)

@@ -22,6 +22,8 @@ type Line struct {
 	Ratio float64 `json:"ratio,omitempty"`
 	Low   float64 `json:"low,omitempty"`
 	High  float64 `json:"high,omitempty"`
+	// Requests is their median number, if they were counted.
+	Requests int64 `json:"requests,omitempty"`
 }
 
 // Summarize makes the lines of a run, in the order of Works and of the targets.
@@ -38,6 +40,7 @@ func Summarize(samples []Sample, targets []Target) []Line {
 			l.Rate = median(mine, func(s Sample) float64 { return s.Rate(w) })
 			l.P50 = time.Duration(median(mine, func(s Sample) float64 { return float64(s.P50) }))
 			l.P99 = time.Duration(median(mine, func(s Sample) float64 { return float64(s.P99) }))
+			l.Requests = int64(median(mine, func(s Sample) float64 { return float64(s.Requests) }))
 			if t.Name != base {
 				l.compare(w, mine, pick(samples, w.Name, base))
 			}
@@ -95,6 +98,10 @@ func Print(out io.Writer, lines []Line, targets []Target, goals []Goal) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	last := targets[len(targets)-1].Name
 	head := "work\ttarget\trate\tp50\tp99"
+	counted := slices.ContainsFunc(lines, func(l Line) bool { return l.Requests > 0 })
+	if counted {
+		head += "\trequests"
+	}
 	if len(targets) > 1 {
 		head += "\tof " + last + "\tspread"
 	}
@@ -104,6 +111,9 @@ func Print(out io.Writer, lines []Line, targets []Target, goals []Goal) error {
 	fmt.Fprintln(w, head)
 	for _, l := range lines {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s", l.Work, l.Target, rate(l), short(l.P50), short(l.P99))
+		if counted {
+			fmt.Fprintf(w, "\t%s", humanize.Comma(l.Requests))
+		}
 		if l.Ratio > 0 {
 			fmt.Fprintf(w, "\t%.2f\t%.2f–%.2f", l.Ratio, l.Low, l.High)
 		}

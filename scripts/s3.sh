@@ -12,11 +12,13 @@ start_s3() {
   top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
   (cd "$top" && go build -modfile=tools/versitygw/go.mod -o bin/versitygw github.com/versity/versitygw/cmd/versitygw)
   mkdir -p "$dir/data/graviton" "$dir/iam" # a directory is a bucket
+  : >"$dir/requests" # a line for each
   export AWS_ACCESS_KEY_ID=graviton-script AWS_SECRET_ACCESS_KEY S3_ENDPOINT S3_BUCKET=graviton
   AWS_SECRET_ACCESS_KEY=$(od -An -N 20 -tx1 /dev/urandom | tr -d ' \n')
   port=$(s3_port)
   ROOT_ACCESS_KEY_ID=$AWS_ACCESS_KEY_ID ROOT_SECRET_ACCESS_KEY=$AWS_SECRET_ACCESS_KEY \
     "$top/bin/versitygw" --port "127.0.0.1:$port" --region us-east-1 --iam-dir "$dir/iam" --keep-alive --quiet \
+    --access-log "$dir/requests" \
     posix "$dir/data" >"$dir/log" 2>&1 &
   s3_pids+=($!)
   s3_wait "$port" "$dir/log"

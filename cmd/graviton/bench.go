@@ -28,7 +28,7 @@ func benchCommand() *cli.Command {
 			"graviton bench --store [--latency TIME] [-c FILE] [--set KEY=VALUE]... [--json FILE]",
 		Description: "Works in a new directory below each DIR and removes it. With several, or --against, each work is done in all\n" +
 			"directories in turn, and ratios are to the last one. --against NAME=postgresql://… is a server as such: what takes a\n" +
-			"large file takes rows of 1 MiB in a table there. Works:\n\n" + works.String() +
+			"large file takes rows of 1 MiB in a table there; NAME=s3://BUCKET is an object, by the SDK's transfer manager. Works:\n\n" + works.String() +
 			"\nWorks ending in -cold empty the kernel's caches first, which needs root, after running the --cold command with\n" +
 			"$DIR and $NAME set, for example to mount $DIR again.\n\n" +
 			"--growth shows how latencies grow with the number of files, of entries of one directory, of extents of one file, or\n" +
@@ -43,6 +43,8 @@ func benchCommand() *cli.Command {
 			&cli.IntFlag{Name: "tree", Value: 5000, Usage: "number of files of the tree"},
 			&cli.IntFlag{Name: "crowd", Value: 100_000, Usage: "number of files that are found"},
 			&cli.StringFlag{Name: "cold", Usage: "shell `COMMAND` that empties a target's caches"},
+			&cli.StringFlag{Name: "settle", Usage: "shell `COMMAND` that waits for a target's uploads; part of what works that write take"},
+			&cli.StringFlag{Name: "count", Usage: "shell `COMMAND` that prints how many requests a server had; shown for each work"},
 			&cli.StringFlag{Name: "goals", Usage: "show which goals in `FILE` (JSON) were reached", TakesFile: true},
 			&cli.StringFlag{Name: "growth", Usage: "instead, let `WHAT` grow by factors of ten in DIR: files, entries, extents or size"},
 			&cli.Int64Flag{Name: "most", Usage: "how far --growth goes", DefaultText: "a million files or entries, 100,000 extents, 100 GiB"},
@@ -74,7 +76,7 @@ func benchAction(c *cli.Context) error {
 	}
 	cfg := bench.Config{
 		Works: c.StringSlice("only"), Rounds: c.Int("rounds"), FileSize: int64(size) &^ (1<<20 - 1),
-		Files: c.Int("files"), Tree: c.Int("tree"), Crowd: c.Int("crowd"),
+		Files: c.Int("files"), Tree: c.Int("tree"), Crowd: c.Int("crowd"), Count: c.String("count"),
 	}
 	if cfg.Rounds < 1 || cfg.Files < 1 || cfg.Tree < 1 || cfg.Crowd < 1 {
 		return usagef("--rounds, --files, --tree and --crowd want at least 1")
@@ -87,7 +89,7 @@ func benchAction(c *cli.Context) error {
 	}
 	for i, t := range append(c.Args().Slice(), c.StringSlice("against")...) {
 		target := parseTarget(t, c.String("cold"))
-		target.Peer = i >= c.NArg()
+		target.Peer, target.Settle = i >= c.NArg(), c.String("settle")
 		cfg.Targets = append(cfg.Targets, target)
 	}
 	bar := benchBar()
@@ -154,7 +156,8 @@ func parseTarget(s, cold string) bench.Target {
 	if !ok || strings.Contains(name, "/") {
 		name, dir = s, s
 	}
-	if url := strings.TrimPrefix(dir, "jdbc:"); strings.HasPrefix(url, "postgresql://") || strings.HasPrefix(url, "postgres://") {
+	url := strings.TrimPrefix(dir, "jdbc:")
+	if strings.HasPrefix(url, "postgresql://") || strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "s3://") {
 		return bench.Target{Name: name, Server: url, Cold: cold}
 	}
 	return bench.Target{Name: name, Dir: dir, Cold: cold}
