@@ -12,6 +12,7 @@ import (
 	"iter"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
@@ -169,6 +170,24 @@ func (s *Store) AbortUpload(ctx context.Context, key blob.Key) error {
 		return u.AbortUpload(ctx, key)
 	}
 	return nil
+}
+
+// MarkStrays forwards to a store that may have some.
+func (s *Store) MarkStrays(
+	ctx context.Context, prefix []byte, ended func(ctx context.Context, key blob.Key) (bool, error),
+) (int, error) {
+	if st, ok := s.inner.(blob.Strays); ok {
+		return st.MarkStrays(ctx, prefix, ended)
+	}
+	return 0, nil
+}
+
+// DropStrays forwards to a store that may have some.
+func (s *Store) DropStrays(ctx context.Context, grace time.Duration) (int, error) {
+	if st, ok := s.inner.(blob.Strays); ok {
+		return st.DropStrays(ctx, grace)
+	}
+	return 0, nil
 }
 
 // Capacity forwards; a store without limits is 0 of 0.

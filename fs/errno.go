@@ -47,6 +47,7 @@ var errnos = []struct {
 	{blob.ErrInvalid, syscall.EIO},
 	{blob.ErrCorrupt, syscall.EIO},
 	{blob.ErrUnavailable, syscall.EIO},
+	{blob.ErrUnknownBackend, syscall.EIO},
 	{namespace.ErrNotFound, syscall.EIO},
 	{namespace.ErrConflict, syscall.EIO},
 	{namespace.ErrCorrupt, syscall.EIO},

@@ -27,6 +27,7 @@ var want = map[string]struct {
 	"blob.ErrInvalid":          {blob.ErrInvalid, syscall.EIO},
 	"blob.ErrCorrupt":          {blob.ErrCorrupt, syscall.EIO},
 	"blob.ErrUnavailable":      {blob.ErrUnavailable, syscall.EIO},
+	"blob.ErrUnknownBackend":   {blob.ErrUnknownBackend, syscall.EIO},
 	"blob.ErrArchived":         {blob.ErrArchived, syscall.EIO},
 	"blob.ErrReadOnly":         {blob.ErrReadOnly, syscall.EROFS},
 	"blob.ErrNoSpace":          {blob.ErrNoSpace, syscall.ENOSPC},

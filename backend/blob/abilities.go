@@ -1,6 +1,9 @@
 package blob
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // BatchDeleter is an optional ability of a Store that deletes many blobs with fewer requests.
 type BatchDeleter interface {
@@ -21,4 +24,15 @@ type PartCopier interface {
 	// blob that is missing is ErrNotFound, a range that it doesn't have in whole ErrInvalid. After ErrInvalid the caller
 	// may put the part instead.
 	CopyPart(ctx context.Context, n int, from Key, off, size int64) error
+}
+
+// Strays is an optional ability of a Store that keeps the records of its blobs apart from their bytes. What is stored comes
+// before its record, so a writer that dies in between leaves bytes that List doesn't yield. They are removed in two
+// phases, so that one wrong look at either place removes nothing.
+type Strays interface {
+	// MarkStrays marks the bytes below a prefix that have no record and whose writer has ended, which ended tells, and
+	// returns how many it found. It stops at the first error.
+	MarkStrays(ctx context.Context, prefix []byte, ended func(ctx context.Context, key Key) (bool, error)) (int, error)
+	// DropStrays removes what was marked at least grace ago and still has no record, and returns how many it removed.
+	DropStrays(ctx context.Context, grace time.Duration) (int, error)
 }

@@ -15,6 +15,8 @@ var (
 	ErrArchived    = errors.New("blob is archived and must be restored first")
 	ErrReadOnly    = errors.New("store is read-only")
 	ErrNoSpace     = errors.New("no space left in the store")
+	// ErrUnknownBackend is of a blob whose record says that its bytes are in a store that isn't there.
+	ErrUnknownBackend = errors.New("unknown storage backend")
 )
 
 // Error is the error type of every Store: what failed, where, and why.

@@ -19,7 +19,8 @@ func (b *blobs) Delete(ctx context.Context, key blob.Key) error {
 	if err := b.beginWrite(ctx, key); err != nil {
 		return b.wrap("delete", key, err)
 	}
-	const sql = `WITH v AS (SELECT b.key FROM blobs b WHERE b.key = $1 AND b.size <= $2 AND` + visible + ` FOR UPDATE),
+	const sql = `WITH v AS (SELECT b.key FROM blobs b WHERE b.key = $1 AND b.size <= $2
+			AND coalesce(b.attributes ->> 'storageBackend', 'pg') = 'pg' AND` + visible + ` FOR UPDATE),
 		l AS (DELETE FROM large_objects USING v WHERE large_objects.key = v.key RETURNING lo_unlink(oid)),
 		m AS (DELETE FROM manifests USING v WHERE manifests.key = v.key),
 		r AS (DELETE FROM replicas USING v WHERE replicas.key = v.key)
@@ -45,6 +46,9 @@ func (b *blobs) deleteLarge(ctx context.Context, key blob.Key) error {
 			err := tx.QueryRow(ctx, "SELECT b.size FROM blobs b WHERE b.key = $1 AND"+visible+" FOR UPDATE", []byte(key)).Scan(&size)
 			if errors.Is(err, pgx.ErrNoRows) {
 				return nil
+			}
+			if err == nil {
+				err = notElsewhere(ctx, tx, key)
 			}
 			if err != nil {
 				return err

@@ -15,10 +15,11 @@ import (
 //
 //	16 bytes  id of this writing of the blob: another blob under the same key has another one
 //	 1 byte   chunk size as a power of two
-//	 1 byte   where the data is: 0 in blob_data, 1 in a large object
+//	 1 byte   where the data is: 0 in blob_data, 1 in a large object, 2 in another store than the database
 //	 4 bytes  CRC32C of each chunk, big-endian
 //
-// The statements that read a blob take it apart too.
+// The statements that read a blob take it apart too. A manifest whose data is in another store begins in the same way,
+// with a chunk size that means nothing, and has another version.
 type manifest struct {
 	id    uuid.UUID
 	shift uint8
@@ -55,6 +56,9 @@ func (m manifest) encode(crcs []uint32) []byte {
 
 // decodeHead reads what is before the checksums.
 func decodeHead(b []byte) (m manifest, err error) {
+	if len(b) == headLen && b[headLen-1] == 2 {
+		return m, errElsewhere("another store")
+	}
 	if len(b) != headLen || 1<<min(b[16], 62) > maxChunk || 1<<b[16] < minChunk || b[17] > 1 {
 		return m, fmt.Errorf("%w: its manifest can't be read", blob.ErrCorrupt)
 	}

@@ -67,7 +67,7 @@ type attributes struct {
 
 // storedAttributes takes what JSONB can't hold out of attr, which is for people only.
 func storedAttributes(attr blob.Attributes) attributes {
-	a := attributes{StorageBackend: "pg"}
+	a := attributes{StorageBackend: here}
 	clean := func(s string) string {
 		return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 	}
