@@ -36,6 +36,9 @@ func gcCommand() *cli.Command {
 				}
 				_, err = fmt.Fprintf(c.App.Writer, "removed %d unused blobs (%s), %d unknown blobs, %d unfinished uploads, "+
 					"%d files without a name\n", sum.Blobs, humanBytes(sum.Bytes), sum.Unknown, sum.Uploads, sum.Orphans)
+				if err == nil && sum.Marked > 0 {
+					_, err = fmt.Fprintf(c.App.Writer, "marked %d objects without a record: a later gc removes them\n", sum.Marked)
+				}
 				return err
 			})
 		},

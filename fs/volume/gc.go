@@ -21,6 +21,8 @@ type Collected struct {
 	Blobs   int   `json:"blobs"`   // blobs that no file used any more
 	Bytes   int64 `json:"bytes"`   // thereof
 	Unknown int   `json:"unknown"` // blobs that no record named
+	Strays  int   `json:"strays"`  // thereof objects that the blob store itself had no record of
+	Marked  int   `json:"marked"`  // such objects that a later collection removes
 	Uploads int   `json:"uploads"` // uploads that nobody will complete
 	Orphans int   `json:"orphans"` // files without a name that nobody has open
 }
@@ -174,7 +176,42 @@ func (v *Volume) collectLost(ctx context.Context, grace time.Duration, sum *Coll
 	}
 	unknown, err := v.dropUnknown(ctx, nil, time.Now().Add(-grace))
 	sum.Unknown += unknown
+	if err != nil {
+		return err
+	}
+	// First what an earlier collection marked: what is marked now is for a later one.
+	if err := v.dropStrays(ctx, grace, sum); err != nil {
+		return err
+	}
+	sum.Marked, err = v.markStrays(ctx, nil)
 	return err
+}
+
+// dropStrays removes bytes that the blob store has no record of and that were marked for grace.
+func (v *Volume) dropStrays(ctx context.Context, grace time.Duration, sum *Collected) error {
+	st, ok := v.blobs.(blob.Strays)
+	if !ok {
+		return nil
+	}
+	if err := v.writable(ctx); err != nil {
+		return err
+	}
+	n, err := st.DropStrays(ctx, grace)
+	sum.Strays += n
+	sum.Unknown += n
+	return err
+}
+
+// markStrays marks the bytes below a prefix of which the blob store has no record and whose session has ended.
+func (v *Volume) markStrays(ctx context.Context, prefix []byte) (int, error) {
+	st, ok := v.blobs.(blob.Strays)
+	if !ok {
+		return 0, nil
+	}
+	return st.MarkStrays(ctx, prefix, func(ctx context.Context, key blob.Key) (bool, error) {
+		live, err := v.isLive(ctx, key.Session())
+		return !live, err
+	})
 }
 
 // dropUploads aborts the open uploads below a prefix that aren't a living session's.

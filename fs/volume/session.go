@@ -125,6 +125,9 @@ func (v *Volume) buryDead(ctx context.Context, dead []uint64) error {
 			return err
 		}
 		v.log.Info("cleaned up after a session that ended without unmount", "session", fmt.Sprintf("%016x", id))
+		if v.members != nil { // where there can be no others, the mount looks by itself
+			wake(v.staging.search)
+		}
 	}
 	return nil
 }
@@ -135,6 +138,9 @@ func (v *Volume) bury(ctx context.Context, id uint64) error {
 		return err
 	}
 	if _, err := v.dropUnknown(ctx, blob.SessionPrefix(id), time.Time{}); err != nil {
+		return err
+	}
+	if _, err := v.markStrays(ctx, blob.SessionPrefix(id)); err != nil {
 		return err
 	}
 	return v.update(ctx, namespace.Want{Reclaims: true}, func(tx namespace.Tx) error {

@@ -30,7 +30,8 @@ type staging struct {
 	files map[namespace.Ino]staged
 	bytes uint64
 
-	packing sync.Mutex // one packer at a time
+	packing sync.Mutex    // one packer at a time
+	search  chan struct{} // asks for a look at what others left
 }
 
 // staged is what a file has, about: a later write may have covered some of it.
@@ -128,19 +129,26 @@ func (v *Volume) findStaged(ctx context.Context) error {
 	})
 }
 
+// searchStaged is findStaged for the background.
+func (v *Volume) searchStaged(ctx context.Context) {
+	if err := v.findStaged(ctx); err != nil && ctx.Err() == nil {
+		v.log.Warn("looking for staged data failed; it stays where it is until the next mount", "err", err)
+		v.leftover.Store(true)
+	}
+}
+
 // packLoop packs in the background. With search it looks first for what earlier sessions left.
 func (v *Volume) packLoop(ctx context.Context, search bool) {
 	if search {
-		if err := v.findStaged(ctx); err != nil && ctx.Err() == nil {
-			v.log.Warn("looking for staged data failed; it stays where it is until the next mount", "err", err)
-			v.leftover.Store(true)
-		}
+		v.searchStaged(ctx)
 	}
 	wait := time.Second
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-v.staging.search:
+			v.searchStaged(ctx)
 		case <-time.After(wait):
 		}
 		wait = time.Second

@@ -71,7 +71,12 @@ func (v *Volume) collectDue(ctx context.Context) error {
 	if v.spaceIsShort(ctx) {
 		grace = 0
 	}
-	return v.ifTurn(ctx, func(ctx context.Context) error { return v.collectBlobs(ctx, grace, false, new(Collected)) })
+	return v.ifTurn(ctx, func(ctx context.Context) error {
+		if err := v.collectBlobs(ctx, grace, false, new(Collected)); err != nil {
+			return err
+		}
+		return v.dropStrays(ctx, v.cfg.GCGrace, new(Collected))
+	})
 }
 
 // inTurn runs what must not be done by two at a time, in all daemons: deleting what no record names, and storing what

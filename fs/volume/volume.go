@@ -117,7 +117,7 @@ func Open(ctx context.Context, ns namespace.Store, blobs blob.Store, cfg Config)
 	if v.cfg.Parts == 0 {
 		v.cfg.Parts = streamParts
 	}
-	v.staging.files = map[namespace.Ino]staged{}
+	v.staging.files, v.staging.search = map[namespace.Ino]staged{}, make(chan struct{}, 1)
 	vol, err := v.loadOrCreate(ctx)
 	if err != nil {
 		return nil, err
