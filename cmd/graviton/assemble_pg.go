@@ -12,17 +12,20 @@ import (
 	"github.com/graviton-fs/graviton/config"
 )
 
-// openPostgresStores has names and data in one database, which several daemons may use.
+// openPostgresStores has names and data in one database, or the data in a bucket beside it. Several daemons may use them.
 func openPostgresStores(ctx context.Context, cfg *config.Config, how access, log *slog.Logger) (*stores, error) {
-	if cfg.Postgres.BlobStorage != config.BlobStoragePG {
-		return nil, usagef("postgres.blob-storage = %q is not built into this version yet: use blob-storage = \"pg\"",
-			cfg.Postgres.BlobStorage)
-	}
 	pc := postgresConfig(cfg, log)
 	pc.ReadOnly, pc.MustExist, pc.CheckBlobs = how.readOnly, how.exists, !how.loads
 	db, err := pg.Open(ctx, pc)
 	if err != nil {
 		return nil, err
+	}
+	beside, err := openBucketBeside(ctx, db, cfg, how, log)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	if beside != nil {
+		return beside.stores()
 	}
 	pages, err := cache.New(db.Blobs(), cache.Config{Memory: int64(cfg.Cache.Memory)})
 	if err != nil {

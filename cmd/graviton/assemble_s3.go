@@ -50,6 +50,15 @@ func s3Config(cfg *config.Config, how access, log *slog.Logger) s3.Config {
 	}
 }
 
+// openBucket opens the configured bucket, for whichever volume it is.
+func openBucket(ctx context.Context, cfg *config.Config, how access, log *slog.Logger) (*s3.Store, error) {
+	bucket, err := s3.Open(ctx, s3Config(cfg, how, log))
+	if errors.Is(err, s3.ErrConfig) {
+		err = usageError{err}
+	}
+	return bucket, err
+}
+
 // openS3Stores opens a bucket and the names that belong to it. Where this host has no names, or those of an earlier time,
 // they come from the bucket.
 func openS3Stores(ctx context.Context, cfg *config.Config, how access, log *slog.Logger) (_ *stores, err error) {
@@ -59,10 +68,7 @@ func openS3Stores(ctx context.Context, cfg *config.Config, how access, log *slog
 			err = errors.Join(err, b.close())
 		}
 	}()
-	if b.bucket, err = s3.Open(ctx, s3Config(cfg, how, log)); err != nil {
-		if errors.Is(err, s3.ErrConfig) {
-			err = usageError{err}
-		}
+	if b.bucket, err = openBucket(ctx, cfg, how, log); err != nil {
 		return nil, err
 	}
 	b.place = bucketPlace{b.bucket}

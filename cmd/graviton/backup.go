@@ -60,17 +60,13 @@ func backupAction(c *cli.Context) error {
 
 // openBackups opens the bucket for backups.
 func openBackups(ctx context.Context, cfg *config.Config, how access) (*s3.Store, error) {
-	if cfg.Backend == config.BackendS3 || cfg.Postgres.BlobStorage == config.BlobStorageS3 && cfg.Backend == config.BackendPostgres {
+	if cfg.Backend == config.BackendS3 || toBucket(cfg) {
 		return nil, usagef("the data of this volume is in the bucket already: backups are for volumes that are not")
 	}
 	if cfg.S3.Bucket == "" {
 		return nil, usagef("no bucket for backups: write graviton { s3 { bucket = \"…\", key-prefix = \"…\" } }, or --set s3.bucket=…")
 	}
-	bucket, err := s3.Open(ctx, s3Config(cfg, how, quietLog()))
-	if errors.Is(err, s3.ErrConfig) {
-		err = usageError{err}
-	}
-	return bucket, err
+	return openBucket(ctx, cfg, how, quietLog())
 }
 
 func backUp(ctx context.Context, keep int, a control.Admin, bucket *s3.Store) (s backup.Snapshotted, err error) {

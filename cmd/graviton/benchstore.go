@@ -60,6 +60,9 @@ func benchStore(c *cli.Context) error {
 		return err
 	}
 	row := cfg.Backend
+	if toBucket(cfg) {
+		row = config.BackendS3
+	}
 	if row == config.BackendS3 && c.Duration("latency") >= farLatency {
 		row = farBucket
 	}

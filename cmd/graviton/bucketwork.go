@@ -125,7 +125,7 @@ func (b *bucketVolume) close() error {
 }
 
 // where is the bucket's name.
-func (b *bucketVolume) where() string { return "s3://" + b.cfg.S3.Bucket + "/" + b.cfg.S3.KeyPrefix }
+func (b *bucketVolume) where() string { return where(b.cfg) }
 
 // prices are those of the configuration.
 func prices(cfg *config.Config) s3.Prices {
@@ -138,13 +138,18 @@ func prices(cfg *config.Config) s3.Prices {
 // spent is what the requests since the store was opened cost, in US dollars.
 func (b *bucketVolume) spent() float64 { return b.bucket.Metrics().Cost(prices(b.cfg)) }
 
+// bucketStatus is what a status says of any bucket that has used bytes of a volume.
+func bucketStatus(cfg *config.Config, bucket *s3.Store, used int64) *control.BucketStatus {
+	m := bucket.Metrics()
+	return &control.BucketStatus{
+		Name: where(cfg), Requests: m.Requests, Sent: m.Sent, Received: m.Received,
+		Monthly: m.Monthly(prices(cfg), later(time.Now(), m.Since.Add(time.Hour)), used),
+	}
+}
+
 // describe adds to a status what is to be said of the bucket.
 func (b *bucketVolume) describe(s *control.Status) {
-	m := b.bucket.Metrics()
-	st := &control.BucketStatus{
-		Name: b.where(), Requests: m.Requests, Sent: m.Sent, Received: m.Received,
-		Monthly: m.Monthly(prices(b.cfg), later(time.Now(), m.Since.Add(time.Hour)), s.Used),
-	}
+	st := bucketStatus(b.cfg, b.bucket, s.Used)
 	if b.lease != nil {
 		select {
 		case <-b.lease.Lost():

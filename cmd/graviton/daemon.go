@@ -131,8 +131,8 @@ func (d *daemon) start(ctx context.Context) (ctl *control.Server, err error) {
 
 func (d *daemon) banner() string {
 	what := "The data is in " + storeName(d.m.cfg) + "."
-	if s := d.m.cfg.S3; d.m.cfg.Backend == config.BackendS3 {
-		what = "The data is in s3://" + s.Bucket + "/" + s.KeyPrefix + ", the names in " + storeName(d.m.cfg) + "."
+	if d.m.cfg.Backend == config.BackendS3 || toBucket(d.m.cfg) {
+		what = "The data is in " + where(d.m.cfg) + ", the names in " + storeName(d.m.cfg) + "."
 	}
 	if d.m.ephemeral {
 		what = "The data is in " + storeName(d.m.cfg) + " and goes with the unmount."

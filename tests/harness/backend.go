@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/graviton-fs/graviton/backend/pg/pgtest"
+	"github.com/graviton-fs/graviton/backend/s3/s3test"
 )
 
 // Backend is a kind of store that a test's volume is kept in.
@@ -37,12 +38,16 @@ var (
 		return cfg
 	}}
 	Bucket = Backend{Name: "s3", Brief: true, Config: func(t testing.TB) Config { return NewS3(t, "").Mount() }}
+	Hybrid = Backend{Name: "hybrid", Brief: true, Config: func(t testing.TB) Config {
+		server := s3test.Start(t)
+		return NewHybrid(t, server, server.Endpoint(), "").Mount()
+	}}
 )
 
 // EachBackend runs a test on every backend, or on those that GRAVITON_TEST_BACKENDS names, separated by commas.
 func EachBackend(t *testing.T, test func(t *testing.T, b Backend)) {
 	t.Helper()
-	all := []Backend{RocksDB, Postgres, PostgresLargeObjects, PostgresExclusive, Bucket}
+	all := []Backend{RocksDB, Postgres, PostgresLargeObjects, PostgresExclusive, Bucket, Hybrid}
 	names := strings.FieldsFunc(os.Getenv("GRAVITON_TEST_BACKENDS"), func(r rune) bool { return r == ',' })
 	for _, name := range names {
 		if !slices.ContainsFunc(all, func(b Backend) bool { return b.Name == name }) {

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/graviton-fs/graviton/backend/pg/pgtest"
 	"github.com/graviton-fs/graviton/backend/s3/s3test"
 )
 
@@ -16,6 +18,8 @@ type S3 struct {
 	Server *s3test.Server
 	Bucket string
 	Config string // path of the configuration file; it doesn't name a state directory
+
+	env []string // of what reads it
 }
 
 // NewS3 starts a server and makes a bucket. more is added to the configuration.
@@ -29,25 +33,46 @@ func NewS3(t testing.TB, more string) *S3 {
 func NewBucket(t testing.TB, server *s3test.Server, endpoint, more string) *S3 {
 	t.Helper()
 	s := &S3{Server: server, Bucket: server.NewBucket(t), Config: filepath.Join(TempDir(t), "graviton.conf")}
-	text := `graviton {
-  backend = "s3"
-  s3 {
-    bucket = "` + s.Bucket + `"
-    region = "` + s3test.Region + `"
-    endpoint = "` + endpoint + `"
-    access-key-id = "` + server.AccessKeyID + `"
-    secret-access-key = "` + server.SecretAccessKey + `"
-    key-prefix = "vol/blobs/"
-  }
-` + more + "\n}\n"
+	text := "graviton {\n  backend = \"s3\"\n" + s.block(endpoint) + more + "\n}\n"
 	if err := os.WriteFile(s.Config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
+// block is what a configuration says of the bucket.
+func (s *S3) block(endpoint string) string {
+	return `  s3 {
+    bucket = "` + s.Bucket + `"
+    region = "` + s3test.Region + `"
+    endpoint = "` + endpoint + `"
+    access-key-id = "` + s.Server.AccessKeyID + `"
+    secret-access-key = "` + s.Server.SecretAccessKey + `"
+    key-prefix = "vol/blobs/"
+  }
+`
+}
+
+// NewHybrid makes a bucket beside a new database, for a volume that has its names there. more is added to the
+// configuration.
+func NewHybrid(t testing.TB, server *s3test.Server, endpoint, more string) *S3 {
+	t.Helper()
+	s := &S3{Server: server, Bucket: server.NewBucket(t)}
+	db := OnServer(t, pgtest.Shared(t), `blob-storage = "s3"`)
+	s.Config, s.env = db.File, db.Env
+	f, err := os.OpenFile(s.Config, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteString("graviton {\n" + s.block(endpoint) + more + "\n}\n")
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 // Mount is the configuration of a mount of the volume.
-func (s *S3) Mount() Config { return Config{File: s.Config} }
+func (s *S3) Mount() Config { return Config{File: s.Config, Env: s.env} }
 
 // Object is the path of the file that holds a blob's object, by the key in hexadecimal.
 func (s *S3) Object(key string) string { return s.Server.Object(s.Bucket, "vol/blobs/"+key) }
