@@ -58,6 +58,21 @@ func (s *S3) block(endpoint string) string {
 func NewHybrid(t testing.TB, server *s3test.Server, endpoint, more string) *S3 {
 	t.Helper()
 	s := &S3{Server: server, Bucket: server.NewBucket(t)}
+	s.beside(t, endpoint, more)
+	return s
+}
+
+// Other is a configuration of another volume, in a database of its own, for the same place in the bucket.
+func (s *S3) Other(t testing.TB) Config {
+	t.Helper()
+	other := &S3{Server: s.Server, Bucket: s.Bucket}
+	other.beside(t, s.Server.Endpoint(), "")
+	return other.Mount()
+}
+
+// beside writes the configuration of a volume in a new database with its data in the bucket.
+func (s *S3) beside(t testing.TB, endpoint, more string) {
+	t.Helper()
 	db := OnServer(t, pgtest.Shared(t), `blob-storage = "s3"`)
 	s.Config, s.env = db.File, db.Env
 	f, err := os.OpenFile(s.Config, os.O_WRONLY|os.O_APPEND, 0)
@@ -68,7 +83,6 @@ func NewHybrid(t testing.TB, server *s3test.Server, endpoint, more string) *S3 {
 	if err := errors.Join(err, f.Close()); err != nil {
 		t.Fatal(err)
 	}
-	return s
 }
 
 // Mount is the configuration of a mount of the volume.

@@ -1,0 +1,280 @@
+// Package hybrid tests a volume with its names in PostgreSQL and its data in a bucket, through real mounts.
+package hybrid
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/graviton-fs/graviton/backend/blob"
+	"github.com/graviton-fs/graviton/backend/s3/s3test"
+	"github.com/graviton-fs/graviton/control"
+	"github.com/graviton-fs/graviton/tests/harness"
+)
+
+func TestMain(m *testing.M) { harness.Main(m) }
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func noise(n int) []byte {
+	p := make([]byte, n)
+	rng := rand.NewChaCha8([32]byte{byte(n), byte(n >> 8), byte(n >> 16)})
+	_, _ = rng.Read(p) // never fails
+	return p
+}
+
+func write(t *testing.T, data []byte, path ...string) {
+	t.Helper()
+	check(t, os.WriteFile(filepath.Join(path...), data, 0o644))
+}
+
+func wantFile(t *testing.T, want []byte, path ...string) {
+	t.Helper()
+	got, err := os.ReadFile(filepath.Join(path...))
+	check(t, err)
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s: %d bytes, not the %d that were written", filepath.Join(path...), len(got), len(want))
+	}
+}
+
+func bucket(t *testing.T, more string) *harness.S3 {
+	t.Helper()
+	server := s3test.Start(t)
+	return harness.NewHybrid(t, server, server.Endpoint(), more)
+}
+
+// fsck wants a volume without problems.
+func fsck(t *testing.T, m *harness.Mount) {
+	t.Helper()
+	if res := m.RunStore("fsck", "--data"); res.Code != 0 {
+		t.Errorf("%v", res)
+	}
+}
+
+// blobOf is the key of the one blob that a file has.
+func blobOf(t *testing.T, m *harness.Mount, name string) string {
+	t.Helper()
+	res := m.Run("stat", "--json", filepath.Join(m.Dir, name))
+	var info control.FileInfo
+	if err := json.Unmarshal([]byte(res.Stdout), &info); err != nil || len(info.Extents) != 1 || info.Extents[0].Blob == "" {
+		t.Fatalf("%s is no single blob: %v %v", name, err, res)
+	}
+	return info.Extents[0].Blob
+}
+
+// objects are the names of the blobs in the bucket.
+func objects(t *testing.T, b *harness.S3) map[string]bool {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Dir(b.Object("x")))
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, e := range entries {
+		names[e.Name()] = true
+	}
+	return names
+}
+
+// put stores an object as a writer does that dies before its row is written.
+func put(t *testing.T, b *harness.S3, key blob.Key) {
+	t.Helper()
+	write(t, []byte("nobody's"), b.Object(key.String()))
+}
+
+// TestOneObject copies a file with cp: above stage-max it is one object with the file's bytes.
+func TestOneObject(t *testing.T) {
+	b := bucket(t, "")
+	m := harness.Start(t, b.Mount())
+	const size = 12<<20 + 123
+	src := filepath.Join(t.TempDir(), "src")
+	write(t, noise(size), src)
+	if out, err := exec.Command("cp", src, filepath.Join(m.Dir, "f")).CombinedOutput(); err != nil {
+		t.Fatalf("cp: %v: %s", err, out)
+	}
+	key := blobOf(t, m, "f")
+	if !bytes.Equal(b.Get(t, key), noise(size)) {
+		t.Error("a plain GET of the object has other bytes than the file")
+	}
+	if res := m.Run("status", m.Dir); !strings.Contains(res.Stdout, "s3://"+b.Bucket+"/vol/blobs/; ") ||
+		strings.Contains(res.Stdout, "lease") {
+		t.Errorf("%v", res)
+	}
+	m.Remount()
+	wantFile(t, noise(size), m.Dir, "f")
+	fsck(t, m)
+	check(t, os.Remove(filepath.Join(m.Dir, "f")))
+	if res := m.RunStore("gc", "--grace", "0s"); res.Code != 0 || objects(t, b)[key] {
+		t.Errorf("%v\nobjects: %v", res, objects(t, b))
+	}
+}
+
+// TestTwoHosts has two daemons write and read the same files, and packs what one left that was killed.
+func TestTwoHosts(t *testing.T) {
+	b := bucket(t, "")
+	one, two := harness.Start(t, b.Mount()), harness.Start(t, b.Mount())
+	hosts := []*harness.Mount{one, two}
+	for i, size := range []int{100, 50_000, 3 << 20, 12 << 20} {
+		w, r := hosts[i%2], hosts[1-i%2]
+		write(t, noise(size), w.Dir, "f") // each over the one before
+		wantFile(t, noise(size), r.Dir, "f")
+		write(t, noise(size), w.Dir, fmt.Sprint(i))
+		wantFile(t, noise(size), r.Dir, fmt.Sprint(i))
+	}
+	for i := range 10 {
+		write(t, noise(40_000+i), one.Dir, fmt.Sprint("small", i))
+	}
+	one.Kill()
+	one.Detach()
+	before := len(objects(t, b))
+	for end := time.Now().Add(time.Minute); len(objects(t, b)) == before; time.Sleep(200 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("nobody packed what a killed daemon had staged\n%s", two.Logs())
+		}
+	}
+	two.Unmount() // packs the rest
+	three := harness.Start(t, b.Mount())
+	for i := range 10 {
+		wantFile(t, noise(40_000+i), three.Dir, fmt.Sprint("small", i))
+	}
+	wantFile(t, noise(12<<20), three.Dir, "f")
+	fsck(t, three)
+}
+
+// TestOutage stops the bucket's server: names and small files don't wait for it, and large ones go on when it is back.
+func TestOutage(t *testing.T) {
+	b := bucket(t, "")
+	m := harness.Start(t, b.Mount())
+	b.Server.Kill()
+	began := time.Now()
+	for i := range 10 {
+		f, err := os.Create(filepath.Join(m.Dir, fmt.Sprint("small", i)))
+		check(t, err)
+		_, err = f.Write(noise(20_000 + i))
+		check(t, err)
+		check(t, f.Sync())
+		check(t, f.Close())
+	}
+	check(t, os.Rename(filepath.Join(m.Dir, "small0"), filepath.Join(m.Dir, "renamed")))
+	if d := time.Since(began); d > 5*time.Second {
+		t.Errorf("small files took %v while the server was down", d)
+	}
+	done := make(chan error, 1)
+	go func() { done <- os.WriteFile(filepath.Join(m.Dir, "large"), noise(12<<20), 0o644) }()
+	time.Sleep(time.Second)
+	check(t, b.Server.Restart())
+	check(t, <-done)
+	m.Remount()
+	wantFile(t, noise(12<<20), m.Dir, "large")
+	wantFile(t, noise(20_000), m.Dir, "renamed")
+	wantFile(t, noise(20_009), m.Dir, "small9")
+	fsck(t, m)
+}
+
+// TestSwitch changes blob-storage in both directions: what is stored stays where it is, and is read there.
+func TestSwitch(t *testing.T) {
+	b := bucket(t, "")
+	toDatabase := b.Mount().With("--set", "postgres.blob-storage=pg")
+	sizes := []int{60_000, 6 << 20}
+	var all []int
+	for i, cfg := range []harness.Config{toDatabase, b.Mount(), toDatabase} {
+		before := len(objects(t, b))
+		m := harness.Start(t, cfg)
+		for _, size := range sizes {
+			write(t, noise(size+i), m.Dir, fmt.Sprint(size+i))
+			all = append(all, size+i)
+		}
+		m.Remount()
+		for _, size := range all {
+			wantFile(t, noise(size), m.Dir, fmt.Sprint(size))
+		}
+		m.Unmount()
+		if grown := len(objects(t, b)) > before; grown != (i == 1) {
+			t.Errorf("round %d: %d objects, %d before", i, len(objects(t, b)), before)
+		}
+	}
+	m := harness.Start(t, b.Mount())
+	fsck(t, m)
+	for _, size := range all {
+		check(t, os.Remove(filepath.Join(m.Dir, fmt.Sprint(size))))
+	}
+	if res := m.RunStore("gc", "--grace", "0s"); res.Code != 0 || len(objects(t, b)) != 0 {
+		t.Errorf("%v\nobjects: %v", res, objects(t, b))
+	}
+}
+
+// TestStrays finds that gc marks an object without a row and removes it in a later run, and leaves those that have one.
+func TestStrays(t *testing.T) {
+	b := bucket(t, "")
+	m := harness.Start(t, b.Mount())
+	write(t, noise(6<<20), m.Dir, "f")
+	kept, stray := blobOf(t, m, "f"), blob.NewKey(77, 1)
+	put(t, b, stray)
+	if res := m.RunStore("gc", "--grace", "0s"); res.Code != 0 || !strings.Contains(res.Stdout, "marked 1 objects") || !objects(t, b)[stray.String()] {
+		t.Errorf("%v\nobjects: %v", res, objects(t, b))
+	}
+	if res := m.RunStore("gc", "--grace", "1h"); res.Code != 0 || !objects(t, b)[stray.String()] {
+		t.Errorf("before the grace was over: %v\nobjects: %v", res, objects(t, b))
+	}
+	if res := m.RunStore("gc", "--grace", "0s"); res.Code != 0 || objects(t, b)[stray.String()] || !objects(t, b)[kept] {
+		t.Errorf("%v\nobjects: %v", res, objects(t, b))
+	}
+	wantFile(t, noise(6<<20), m.Dir, "f")
+	fsck(t, m)
+}
+
+// TestVanished removes an object behind the volume's back.
+func TestVanished(t *testing.T) {
+	b := bucket(t, "")
+	m := harness.Start(t, b.Mount())
+	write(t, noise(6<<20), m.Dir, "f")
+	key := blobOf(t, m, "f")
+	m.Remount()
+	check(t, os.Remove(b.Object(key)))
+	if _, err := os.ReadFile(filepath.Join(m.Dir, "f")); err == nil || !strings.Contains(err.Error(), "input/output error") {
+		t.Errorf("reading a file whose object is gone: %v", err)
+	}
+	if log := m.Logs(); !strings.Contains(log, key) || !strings.Contains(log, "/f") {
+		t.Errorf("the log names neither key nor path:\n%s", log)
+	}
+	if res := m.RunStore("fsck", "--data"); res.Code == 0 || !strings.Contains(res.Stdout, key) {
+		t.Errorf("%v", res)
+	}
+}
+
+// TestRefused finds that half a configuration, and another place than the volume's, are one clear line.
+func TestRefused(t *testing.T) {
+	b := bucket(t, "")
+	m := harness.New(t, b.Mount())
+	wantRefused := func(m *harness.Mount, words string) {
+		t.Helper()
+		res := m.TryMount()
+		if res.Code == 0 || !strings.Contains(res.Stderr, words) || strings.Count(strings.TrimSpace(res.Stderr), "\n") > 0 {
+			t.Errorf("want one line with %q: %v", words, res)
+		}
+	}
+	wantRefused(harness.New(t, b.Mount().With("--set", "s3.bucket=")), "no bucket is named")
+	m.Mount()
+	write(t, noise(6<<20), m.Dir, "f")
+	m.Unmount()
+	wantRefused(harness.New(t, b.Mount().With("--set", "s3.key-prefix=other/blobs/")), "set s3.bucket and s3.key-prefix to that")
+	wantRefused(harness.New(t, b.Mount().With("--set", "postgres.blob-storage=pg", "--set", "s3.bucket=")), "no bucket is configured")
+	other := b.Other(t)
+	wantRefused(harness.New(t, other), "choose a key prefix in another folder")
+	again := harness.Start(t, other.With("--set", "s3.key-prefix=second/blobs/")) // nothing of the refused place is kept
+	write(t, noise(6<<20), again.Dir, "f")
+	again.Remount()
+	wantFile(t, noise(6<<20), again.Dir, "f")
+}
