@@ -40,6 +40,12 @@ func (r *Rows) exec(ctx context.Context, list ...blobStatement) error {
 	})
 }
 
+// execSynced is exec whose commit is durable when it returns, and with it all that was committed before.
+func (r *Rows) execSynced(ctx context.Context, s blobStatement) error {
+	// SET LOCAL would want a BEGIN. The mark has a transaction written that changes nothing.
+	return r.exec(ctx, blobStatement{sql: "SELECT set_config('synchronous_commit', 'on', true)"}, blobStatement{sql: syncMark}, s)
+}
+
 // query runs a statement and hands each row to scan, which may run again from the first row.
 func (r *Rows) query(ctx context.Context, begin func(), scan func(rows pgx.Rows) error, sql string, args ...any) error {
 	return r.b.db.retry(ctx, func(ctx context.Context) error {
@@ -145,16 +151,18 @@ const forget = `WITH v AS (SELECT b.key FROM blobs b WHERE b.key = ANY($1) AND b
 	r AS (DELETE FROM replicas USING v WHERE replicas.key = v.key)
 	DELETE FROM blobs USING v WHERE blobs.key = v.key`
 
-// Forget removes the rows of blobs that a store has. Missing ones are no error.
+// Forget removes the rows of blobs that a store has. Missing ones are no error. It is durable when it returns, and so is
+// what took the last name from the blobs: their bytes may be removed then, and no crash of the server brings back a row or
+// a name of them.
 func (r *Rows) Forget(ctx context.Context, backend string, keys []blob.Key) error {
-	err := r.exec(ctx, blobStatement{fmt.Sprintf(forget, ""), []any{rawKeys(keys), backend}})
+	err := r.execSynced(ctx, blobStatement{fmt.Sprintf(forget, ""), []any{rawKeys(keys), backend}})
 	return r.wrapAny("forget", keys, err)
 }
 
 // Discard is Forget for the row of one writing: another blob's under the same key stays.
 func (r *Rows) Discard(ctx context.Context, backend string, key blob.Key, manifest []byte) error {
 	const same = " AND EXISTS (SELECT FROM manifests m WHERE m.key = b.key AND substring(m.manifest_data FROM 1 FOR 16) = $3)"
-	err := r.exec(ctx, blobStatement{fmt.Sprintf(forget, same), []any{rawKeys([]blob.Key{key}), backend, manifest[:16]}})
+	err := r.execSynced(ctx, blobStatement{fmt.Sprintf(forget, same), []any{rawKeys([]blob.Key{key}), backend, manifest[:16]}})
 	return r.b.wrap("discard", key, err)
 }
 
@@ -173,10 +181,10 @@ func (r *Rows) MarkStrays(ctx context.Context, keys []blob.Key) error {
 }
 
 // Strays returns at most so many objects that were marked at least some seconds ago and still have no row. The mark of one
-// that has a row is taken away.
+// that has a row is taken away. The marks are durable when it returns, so that the objects may be removed.
 func (r *Rows) Strays(ctx context.Context, seconds float64, most int) ([]blob.Key, error) {
 	var keys []blob.Key
-	err := r.exec(ctx, blobStatement{sql: "DELETE FROM stray_objects s WHERE EXISTS (SELECT FROM blobs b WHERE b.key = s.key)"})
+	err := r.execSynced(ctx, blobStatement{sql: "DELETE FROM stray_objects s WHERE EXISTS (SELECT FROM blobs b WHERE b.key = s.key)"})
 	if err == nil {
 		err = r.query(ctx, func() { keys = nil }, func(rows pgx.Rows) error {
 			var key []byte
