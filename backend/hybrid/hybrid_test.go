@@ -159,12 +159,29 @@ func TestConformance(t *testing.T) {
 	blobtest.Run(t, func(*testing.T) blob.Store { return s })
 }
 
-func TestConformanceInDatabase(t *testing.T) {
+// TestBothKinds reads and removes blobs where they are, wherever new ones go.
+func TestBothKinds(t *testing.T) {
 	p := newPlace(t)
-	p.pg.ChunkSize = 256 << 10
+	toBucket := p.store(t)
 	p.change = func(c *Config) { c.ToDatabase = true }
-	s := p.store(t)
-	blobtest.Run(t, func(*testing.T) blob.Store { return s })
+	toDatabase := p.store(t)
+	data := random(1000)
+	inBucket, inDatabase := put(t, toBucket, data), put(t, toDatabase, data)
+	if !p.stored(inBucket) || p.stored(inDatabase) {
+		t.Errorf("stored in the bucket: %v and %v", p.stored(inBucket), p.stored(inDatabase))
+	}
+	for _, s := range []*Store{toBucket, toDatabase} {
+		want(t, s, inBucket, data)
+		want(t, s, inDatabase, data)
+	}
+	must(t, toBucket.DeleteBatch(t.Context(), []blob.Key{inBucket, inDatabase}))
+	for _, key := range []blob.Key{inBucket, inDatabase} {
+		_, err := read(p.store(t), key)
+		fails(t, err, blob.ErrNotFound)
+	}
+	if p.stored(inBucket) {
+		t.Error("the object stays")
+	}
 }
 
 func TestReopen(t *testing.T) {
