@@ -187,33 +187,6 @@ func (v *Volume) collectLost(ctx context.Context, grace time.Duration, sum *Coll
 	return err
 }
 
-// dropStrays removes bytes that the blob store has no record of and that were marked for grace.
-func (v *Volume) dropStrays(ctx context.Context, grace time.Duration, sum *Collected) error {
-	st, ok := v.blobs.(blob.Strays)
-	if !ok {
-		return nil
-	}
-	if err := v.writable(ctx); err != nil {
-		return err
-	}
-	n, err := st.DropStrays(ctx, grace)
-	sum.Strays += n
-	sum.Unknown += n
-	return err
-}
-
-// markStrays marks the bytes below a prefix of which the blob store has no record and whose session has ended.
-func (v *Volume) markStrays(ctx context.Context, prefix []byte) (int, error) {
-	st, ok := v.blobs.(blob.Strays)
-	if !ok {
-		return 0, nil
-	}
-	return st.MarkStrays(ctx, prefix, func(ctx context.Context, key blob.Key) (bool, error) {
-		live, err := v.isLive(ctx, key.Session())
-		return !live, err
-	})
-}
-
 // dropUploads aborts the open uploads below a prefix that aren't a living session's.
 func (v *Volume) dropUploads(ctx context.Context, prefix []byte) (int, error) {
 	up, ok := v.blobs.(blob.Uploads)
