@@ -66,12 +66,22 @@ func fsck(t *testing.T, m *harness.Mount) {
 // blobOf is the key of the one blob that a file has.
 func blobOf(t *testing.T, m *harness.Mount, name string) string {
 	t.Helper()
+	list := extents(t, m, name)
+	if len(list) != 1 || list[0].Blob == "" {
+		t.Fatalf("%s is no single blob: %+v", name, list)
+	}
+	return list[0].Blob
+}
+
+// extents says where a file's bytes are; it has some.
+func extents(t *testing.T, m *harness.Mount, name string) []control.ExtentInfo {
+	t.Helper()
 	res := m.Run("stat", "--json", filepath.Join(m.Dir, name))
 	var info control.FileInfo
-	if err := json.Unmarshal([]byte(res.Stdout), &info); err != nil || len(info.Extents) != 1 || info.Extents[0].Blob == "" {
-		t.Fatalf("%s is no single blob: %v %v", name, err, res)
+	if err := json.Unmarshal([]byte(res.Stdout), &info); err != nil || len(info.Extents) == 0 {
+		t.Fatalf("%s: %v %v", name, err, res)
 	}
-	return info.Extents[0].Blob
+	return info.Extents
 }
 
 // objects are the names of the blobs in the bucket.
@@ -138,13 +148,12 @@ func TestTwoHosts(t *testing.T) {
 	}
 	one.Kill()
 	one.Detach()
-	before := len(objects(t, b))
-	for end := time.Now().Add(time.Minute); len(objects(t, b)) == before; time.Sleep(200 * time.Millisecond) {
+	for end := time.Now().Add(90 * time.Second); extents(t, two, "small9")[0].Blob == ""; time.Sleep(200 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("nobody packed what a killed daemon had staged\n%s", two.Logs())
 		}
 	}
-	two.Unmount() // packs the rest
+	two.Unmount()
 	three := harness.Start(t, b.Mount())
 	for i := range 10 {
 		wantFile(t, noise(40_000+i), three.Dir, fmt.Sprint("small", i))
