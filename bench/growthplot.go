@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/dustin/go-humanize"
@@ -22,11 +23,25 @@ func PrintGrowth(out io.Writer, points []Point) error {
 	return w.Flush()
 }
 
+// shortTicks are those of a logarithmic axis, with labels like 100k and 1M.
+type shortTicks struct{}
+
+// Ticks implements plot.Ticker.
+func (shortTicks) Ticks(low, high float64) []plot.Tick {
+	ticks := plot.LogTicks{}.Ticks(low, high)
+	for i, t := range ticks {
+		if t.Label != "" {
+			ticks[i].Label = strings.ReplaceAll(humanize.SIWithDigits(t.Value, 0, ""), " ", "")
+		}
+	}
+	return ticks
+}
+
 // PlotGrowth draws the medians of one growth's operations over its size, both logarithmic, to an SVG or PNG file.
 func PlotGrowth(file string, points []Point) error {
 	p := plot.New()
 	p.X.Scale, p.Y.Scale = plot.LogScale{}, plot.LogScale{}
-	p.X.Tick.Marker, p.Y.Tick.Marker = plot.LogTicks{Prec: -1}, plot.LogTicks{Prec: -1}
+	p.X.Tick.Marker, p.Y.Tick.Marker = shortTicks{}, shortTicks{}
 	p.Y.Label.Text = "median latency (µs)"
 	series := map[string]plotter.XYs{}
 	var names []string
@@ -56,6 +71,7 @@ func PlotGrowth(file string, points []Point) error {
 		return err
 	}
 	p.Legend.Top, p.Legend.Left = true, true
-	p.Y.Max *= 8 // room for the legend
+	p.Y.Max *= 8   // room for the legend
+	p.X.Max *= 1.5 // and for the last label
 	return p.Save(vg.Points(460), vg.Points(320), file)
 }
