@@ -48,6 +48,7 @@ type daemon struct {
 	record control.Record
 
 	ended    chan struct{} // closed when the kernel is disconnected
+	leaving  sync.RWMutex  // held shared by an Unmount until it is to be answered
 	closing  sync.Once
 	closed   chan struct{} // closed when all is flushed and closed
 	closeErr error
@@ -167,6 +168,7 @@ func (d *daemon) run(ctx context.Context, ctl *control.Server) error {
 		}
 	}
 	err := d.finish(ctx)
+	d.leaving.Lock() // the kernel lets go of its inodes after the connection's end: with a million of them it takes seconds
 	ctl.Close()
 	d.record.Withdraw()
 	if err != nil {
@@ -217,6 +219,8 @@ func (d *daemon) unmount(lazy bool) control.UnmountResult {
 
 // Unmount implements control.Daemon.
 func (d *daemon) Unmount(ctx context.Context, lazy bool) control.UnmountResult {
+	d.leaving.RLock()
+	defer d.leaving.RUnlock()
 	r := d.unmount(lazy)
 	if !r.Done {
 		return r
