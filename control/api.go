@@ -76,6 +76,7 @@ type ExtentInfo struct {
 // Status is a daemon and what it is doing.
 type Status struct {
 	Record
+	Error     string       `json:"error,omitempty"` // why the rest is not known
 	Volume    string       `json:"volume"`
 	Backend   string       `json:"backend"`
 	Total     int64        `json:"totalBytes"` // of the place where the data is

@@ -59,8 +59,8 @@ func showStatus(c *cli.Context, dir string) error {
 	list := []control.Status{}
 	for _, r := range control.Daemons(cfg.StateDir) {
 		s, err := askStatus(c.Context, r)
-		if err != nil {
-			return err
+		if err != nil { // which is no reason to be silent about the others
+			s = control.Status{Record: r, Error: err.Error()}
 		}
 		list = append(list, s)
 	}
@@ -88,6 +88,10 @@ func humanBytes(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
 
 func printStatus(out io.Writer, s control.Status) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	if s.Error != "" {
+		fmt.Fprintf(w, "%s\tprocess %d, since %s\n  error\t%s\n", s.Dir, s.PID, s.Started.Format(time.DateTime), s.Error)
+		return w.Flush()
+	}
 	mode := "read-write"
 	if s.ReadOnly {
 		mode = "read-only"

@@ -90,7 +90,7 @@ func (t *atimes) flush(ctx context.Context, v *Volume) error {
 }
 
 func (v *Volume) writeAtimes(ctx context.Context, batch map[namespace.Ino]namespace.Time) error {
-	var want namespace.Want
+	want := namespace.Want{Reclaims: true} // it grows nothing, and a full store must be left in peace
 	for ino := range batch {
 		want.Inodes = append(want.Inodes, namespace.InodeWant{Ino: ino, Lock: namespace.Exclusive})
 	}
