@@ -41,6 +41,9 @@ func testKill(t *testing.T, b harness.Backend) {
 	if b.Brief {
 		rounds = 2
 	}
+	if b.Variant {
+		rounds = 1
+	}
 	m := harness.Start(t, b.Config(t))
 	c := newCampaign(t, m, nil, seed(t))
 	for range number(t, "GRAVITON_SOAK_ROUNDS", rounds) {

@@ -34,7 +34,10 @@ const testSeed = "20261124"
 
 // fewSequences is how many scripts/test runs on each backend but the first: the calls mean the same on all, and what
 // differs is how the kernel and the volume keep what they know, and where data goes.
-const fewSequences = 60
+const fewSequences = 45
+
+// fewestSequences is the same on a backend that is another one with one setting changed.
+const fewestSequences = 15
 
 // TestDifferential compares a mount with ext4, on each backend: fixed traces first, then random ones, and last that
 // each allowed difference was one.
@@ -56,6 +59,9 @@ func TestDifferential(t *testing.T) {
 		n := normalSequences
 		if b.Brief {
 			n = fewSequences
+		}
+		if b.Variant {
+			n = fewestSequences
 		}
 		if compare(t, newArena(t, b, allow), n) && !b.Brief {
 			whole = true

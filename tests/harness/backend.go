@@ -17,6 +17,8 @@ type Backend struct {
 	Name string
 	// Brief says that a run in moderate time does less of what is random.
 	Brief bool
+	// Variant says that it is another backend with one setting changed: such a run does still less of it.
+	Variant bool
 	// Config makes a store for one volume, and is the configuration of its mounts.
 	Config func(t testing.TB) Config
 }
@@ -28,11 +30,11 @@ var (
 	Postgres = Backend{Name: "postgres", Brief: true, Config: func(t testing.TB) Config {
 		return OnServer(t, pgtest.Shared(t), "")
 	}}
-	PostgresLargeObjects = Backend{Name: "postgres-large-objects", Brief: true, Config: func(t testing.TB) Config {
+	PostgresLargeObjects = Backend{Name: "postgres-large-objects", Brief: true, Variant: true, Config: func(t testing.TB) Config {
 		return OnServer(t, pgtest.Shared(t), "use-large-objects = true")
 	}}
 	// PostgresExclusive is one daemon that has the database for itself.
-	PostgresExclusive = Backend{Name: "postgres-exclusive", Brief: true, Config: func(t testing.TB) Config {
+	PostgresExclusive = Backend{Name: "postgres-exclusive", Brief: true, Variant: true, Config: func(t testing.TB) Config {
 		cfg := OnServer(t, pgtest.Shared(t), "")
 		cfg.Args = []string{"-o", "exclusive"}
 		return cfg
