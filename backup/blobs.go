@@ -86,6 +86,15 @@ func removeUnnamed(ctx context.Context, store blob.Store, dumps []io.Reader) (re
 		defer stop()
 		named = append(named, &cursor{next: next})
 	}
+	batch := make([]blob.Key, 0, removeBatch)
+	remove := func() error {
+		err := blob.DeleteAll(ctx, store, batch)
+		if err == nil {
+			removed += int64(len(batch))
+		}
+		batch = batch[:0]
+		return err
+	}
 	for info, err := range store.List(ctx, nil) {
 		if err != nil {
 			return removed, err
@@ -101,13 +110,18 @@ func removeUnnamed(ctx context.Context, store blob.Store, dumps []io.Reader) (re
 		if used {
 			continue
 		}
-		if err := store.Delete(ctx, info.Key); err != nil {
-			return removed, err
+		if batch = append(batch, info.Key); len(batch) == removeBatch {
+			if err := remove(); err != nil {
+				return removed, err
+			}
 		}
-		removed++
 	}
-	return removed, nil
+	err = remove()
+	return removed, err
 }
+
+// removeBatch is how many blobs are removed at a time: what one request to a bucket takes.
+const removeBatch = 1000
 
 // cursor goes through the blobs of a dump.
 type cursor struct {

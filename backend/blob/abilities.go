@@ -26,6 +26,20 @@ type PartCopier interface {
 	CopyPart(ctx context.Context, n int, from Key, off, size int64) error
 }
 
+// DeleteAll deletes blobs of a store, with fewer requests where it can. Missing ones are no error. After an error some may
+// be deleted.
+func DeleteAll(ctx context.Context, s Store, keys []Key) error {
+	if b, ok := s.(BatchDeleter); ok && len(keys) > 1 {
+		return b.DeleteBatch(ctx, keys)
+	}
+	for _, key := range keys {
+		if err := s.Delete(ctx, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Strays is an optional ability of a Store that keeps the records of its blobs apart from their bytes. What is stored comes
 // before its record, so a writer that dies in between leaves bytes that List doesn't yield. They are removed in two
 // phases, so that one wrong look at either place removes nothing.

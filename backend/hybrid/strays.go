@@ -75,7 +75,7 @@ func (s *Store) DropStrays(ctx context.Context, grace time.Duration) (dropped in
 		if err != nil || len(keys) == 0 {
 			return dropped, err
 		}
-		if err := deleteAll(ctx, s.cfg.Bucket, keys); err != nil {
+		if err := blob.DeleteAll(ctx, s.cfg.Bucket, keys); err != nil {
 			return dropped, err
 		}
 		if err := s.cfg.Rows.Unmark(ctx, keys); err != nil {

@@ -116,18 +116,5 @@ func (s *Store) remove(ctx context.Context, keys []blob.Key) error {
 	if err := s.cfg.Rows.Forget(ctx, InBucket, objects); err != nil {
 		return err
 	}
-	return deleteAll(ctx, s.cfg.Bucket, objects)
-}
-
-// deleteAll deletes many blobs of a store, in one request where it can.
-func deleteAll(ctx context.Context, store blob.Store, keys []blob.Key) error {
-	if b, ok := store.(blob.BatchDeleter); ok && len(keys) > 1 {
-		return b.DeleteBatch(ctx, keys)
-	}
-	for _, key := range keys {
-		if err := store.Delete(ctx, key); err != nil {
-			return err
-		}
-	}
-	return nil
+	return blob.DeleteAll(ctx, s.cfg.Bucket, objects)
 }

@@ -49,8 +49,7 @@ func openBucketBeside(ctx context.Context, db *pg.DB, cfg *config.Config, how ac
 		return nil, usagef("data of this volume is in %s, and no bucket is configured: write graviton { s3 { bucket = \"…\", "+
 			"key-prefix = \"…\" } }", is.Location)
 	case found && is.Location != where(cfg) && !how.readOnly: // who only reads may have a replica
-		return nil, usagef("data of this volume is in %s, and the configuration names %s: set s3.bucket and s3.key-prefix to that",
-			is.Location, where(cfg))
+		return nil, errElsewhere(is, cfg)
 	case !found && how.loads:
 		return nil, usagef("names are loaded before the volume has a bucket: load with --set postgres.blob-storage=pg")
 	}
@@ -66,6 +65,12 @@ func openBucketBeside(ctx context.Context, db *pg.DB, cfg *config.Config, how ac
 		return nil, errors.Join(err, h.bucket.Close())
 	}
 	return h, nil
+}
+
+// errElsewhere refuses a bucket that isn't the volume's.
+func errElsewhere(is pg.BlobStore, cfg *config.Config) error {
+	return usagef("data of this volume is in %s, and the configuration names %s: set s3.bucket and s3.key-prefix to that",
+		is.Location, where(cfg))
 }
 
 // claim makes the configured place in the bucket this volume's, for all hosts.
@@ -85,8 +90,7 @@ func (h *hybridVolume) claim(ctx context.Context) error {
 		return err
 	}
 	if is.Location != where(h.cfg) { // another host was faster
-		return usagef("data of this volume is in %s, and the configuration names %s: set s3.bucket and s3.key-prefix to that",
-			is.Location, where(h.cfg))
+		return errElsewhere(is, h.cfg)
 	}
 	h.id = is.Volume
 	err = h.bucket.Claim(ctx, h.id.String())

@@ -132,17 +132,23 @@ func (b *bucketVolume) prepare(ctx context.Context) error {
 	return b.claim(ctx, owner, current)
 }
 
+// hostName is what others are told of this host.
+func hostName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		return "unknown"
+	}
+	return host
+}
+
 // acquire takes the lease. One that this host's own names had is that of a process that is gone, as their database
 // could be opened.
 func (b *bucketVolume) acquire(ctx context.Context) error {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
 	lc := s3.LeaseConfig{
-		Holder:   s3.Holder{Host: host, PID: os.Getpid(), Session: b.local.info.Holder, Mount: b.how.dir},
+		Holder:   s3.Holder{Host: hostName(), PID: os.Getpid(), Session: b.local.info.Holder, Mount: b.how.dir},
 		TakeOver: b.how.takeOver, Trust: b.cfg.S3.SingleWriter == config.SingleWriterTrust,
 	}
+	var err error
 	b.lease, err = b.bucket.AcquireLease(ctx, lc)
 	var held *s3.HeldError
 	if errors.As(err, &held) && held.Holder.Session == b.local.info.Holder {
@@ -186,7 +192,7 @@ func (b *bucketVolume) restore(ctx context.Context) error {
 func (b *bucketVolume) newest(ctx context.Context) (backup.Dump, error) {
 	d, err := backup.Newest(ctx, b.place)
 	if errors.Is(err, backup.ErrNoDump) {
-		err = fmt.Errorf("%s holds a volume, but no copy of its names: mount it on the host where it was made", b.where())
+		err = fmt.Errorf("%s holds a volume, but no copy of its names: mount it on the host where it was made", where(b.cfg))
 	}
 	return d, err
 }
@@ -211,12 +217,8 @@ func (b *bucketVolume) claim(ctx context.Context, owner string, current backup.C
 	if current.Copy == b.local.info.Copy {
 		return b.findLast(ctx)
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
 	return backup.SetCurrent(ctx, b.place, backup.Current{
-		Copy: b.local.info.Copy, From: b.last.Name, Host: host, Since: time.Now().UTC(),
+		Copy: b.local.info.Copy, From: b.last.Name, Host: hostName(), Since: time.Now().UTC(),
 	})
 }
 

@@ -51,8 +51,8 @@ func backupAction(c *cli.Context) error {
 		if err = errors.Join(err, bucket.Close()); err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(os.Stderr, "Backup %d is in s3://%s/%s: %s blobs with %s copied, %s were there; %s old ones removed.\n",
-			s.Dump.Number, cfg.S3.Bucket, cfg.S3.KeyPrefix, humanize.Comma(s.Blobs), humanBytes(s.Bytes), humanize.Comma(s.Kept),
+		_, err = fmt.Fprintf(os.Stderr, "Backup %d is in %s: %s blobs with %s copied, %s were there; %s old ones removed.\n",
+			s.Dump.Number, where(cfg), humanize.Comma(s.Blobs), humanBytes(s.Bytes), humanize.Comma(s.Kept),
 			humanize.Comma(s.Removed))
 		return err
 	})
@@ -70,10 +70,7 @@ func openBackups(ctx context.Context, cfg *config.Config, how access) (*s3.Store
 }
 
 func backUp(ctx context.Context, keep int, a control.Admin, bucket *s3.Store) (s backup.Snapshotted, err error) {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
+	host := hostName()
 	lease, err := bucket.AcquireLease(ctx, s3.LeaseConfig{
 		Holder: s3.Holder{Host: host, PID: os.Getpid(), Mount: "no directory: a backup"},
 	})

@@ -124,9 +124,6 @@ func (b *bucketVolume) close() error {
 	return errors.Join(errs...)
 }
 
-// where is the bucket's name.
-func (b *bucketVolume) where() string { return where(b.cfg) }
-
 // prices are those of the configuration.
 func prices(cfg *config.Config) s3.Prices {
 	p := cfg.S3.Prices

@@ -109,19 +109,11 @@ func (v *Volume) deleteBlobs(ctx context.Context, list []*namespace.Blob) error 
 	if err := v.writable(ctx); err != nil {
 		return err
 	}
-	if b, ok := v.blobs.(blob.BatchDeleter); ok {
-		keys := make([]blob.Key, len(list))
-		for i, r := range list {
-			keys[i] = r.Blob
-		}
-		return b.DeleteBatch(ctx, keys)
+	keys := make([]blob.Key, len(list))
+	for i, r := range list {
+		keys[i] = r.Blob
 	}
-	for _, r := range list {
-		if err := v.blobs.Delete(ctx, r.Blob); err != nil {
-			return err
-		}
-	}
-	return nil
+	return blob.DeleteAll(ctx, v.blobs, keys)
 }
 
 // unreferenced returns some blobs that lost their last reference before a time. None can gain one again: references
