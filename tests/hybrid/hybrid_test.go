@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,34 +19,6 @@ import (
 )
 
 func TestMain(m *testing.M) { harness.Main(m) }
-
-func check(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func noise(n int) []byte {
-	p := make([]byte, n)
-	rng := rand.NewChaCha8([32]byte{byte(n), byte(n >> 8), byte(n >> 16)})
-	_, _ = rng.Read(p) // never fails
-	return p
-}
-
-func write(t *testing.T, data []byte, path ...string) {
-	t.Helper()
-	check(t, os.WriteFile(filepath.Join(path...), data, 0o644))
-}
-
-func wantFile(t *testing.T, want []byte, path ...string) {
-	t.Helper()
-	got, err := os.ReadFile(filepath.Join(path...))
-	check(t, err)
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s: %d bytes, not the %d that were written", filepath.Join(path...), len(got), len(want))
-	}
-}
 
 func bucket(t *testing.T, more string) *harness.S3 {
 	t.Helper()
@@ -101,7 +72,7 @@ func objects(t *testing.T, b *harness.S3) map[string]bool {
 // put stores an object as a writer does that dies before its row is written.
 func put(t *testing.T, b *harness.S3, key blob.Key) {
 	t.Helper()
-	write(t, []byte("nobody's"), b.Object(key.String()))
+	harness.Write(t, []byte("nobody's"), b.Object(key.String()))
 }
 
 // TestOneObject copies a file with cp: above stage-max it is one object with the file's bytes.
@@ -110,12 +81,12 @@ func TestOneObject(t *testing.T) {
 	m := harness.Start(t, b.Mount())
 	const size = 12<<20 + 123
 	src := filepath.Join(t.TempDir(), "src")
-	write(t, noise(size), src)
+	harness.Write(t, harness.Noise(size), src)
 	if out, err := exec.Command("cp", src, filepath.Join(m.Dir, "f")).CombinedOutput(); err != nil {
 		t.Fatalf("cp: %v: %s", err, out)
 	}
 	key := blobOf(t, m, "f")
-	if !bytes.Equal(b.Get(t, key), noise(size)) {
+	if !bytes.Equal(b.Get(t, key), harness.Noise(size)) {
 		t.Error("a plain GET of the object has other bytes than the file")
 	}
 	if res := m.Run("status", m.Dir); !strings.Contains(res.Stdout, "s3://"+b.Bucket+"/vol/blobs/; ") ||
@@ -123,9 +94,9 @@ func TestOneObject(t *testing.T) {
 		t.Errorf("%v", res)
 	}
 	m.Remount()
-	wantFile(t, noise(size), m.Dir, "f")
+	harness.WantFile(t, harness.Noise(size), m.Dir, "f")
 	fsck(t, m)
-	check(t, os.Remove(filepath.Join(m.Dir, "f")))
+	harness.Check(t, os.Remove(filepath.Join(m.Dir, "f")))
 	if res := m.RunStore("gc", "--grace", "0s"); res.Code != 0 || objects(t, b)[key] {
 		t.Errorf("%v\nobjects: %v", res, objects(t, b))
 	}
@@ -138,13 +109,13 @@ func TestTwoHosts(t *testing.T) {
 	hosts := []*harness.Mount{one, two}
 	for i, size := range []int{100, 50_000, 3 << 20, 12 << 20} {
 		w, r := hosts[i%2], hosts[1-i%2]
-		write(t, noise(size), w.Dir, "f") // each over the one before
-		wantFile(t, noise(size), r.Dir, "f")
-		write(t, noise(size), w.Dir, fmt.Sprint(i))
-		wantFile(t, noise(size), r.Dir, fmt.Sprint(i))
+		harness.Write(t, harness.Noise(size), w.Dir, "f") // each over the one before
+		harness.WantFile(t, harness.Noise(size), r.Dir, "f")
+		harness.Write(t, harness.Noise(size), w.Dir, fmt.Sprint(i))
+		harness.WantFile(t, harness.Noise(size), r.Dir, fmt.Sprint(i))
 	}
 	for i := range 10 {
-		write(t, noise(40_000+i), one.Dir, fmt.Sprint("small", i))
+		harness.Write(t, harness.Noise(40_000+i), one.Dir, fmt.Sprint("small", i))
 	}
 	one.Kill()
 	one.Detach()
@@ -156,9 +127,9 @@ func TestTwoHosts(t *testing.T) {
 	two.Unmount()
 	three := harness.Start(t, b.Mount())
 	for i := range 10 {
-		wantFile(t, noise(40_000+i), three.Dir, fmt.Sprint("small", i))
+		harness.WantFile(t, harness.Noise(40_000+i), three.Dir, fmt.Sprint("small", i))
 	}
-	wantFile(t, noise(12<<20), three.Dir, "f")
+	harness.WantFile(t, harness.Noise(12<<20), three.Dir, "f")
 	fsck(t, three)
 }
 
@@ -170,25 +141,25 @@ func TestOutage(t *testing.T) {
 	began := time.Now()
 	for i := range 10 {
 		f, err := os.Create(filepath.Join(m.Dir, fmt.Sprint("small", i)))
-		check(t, err)
-		_, err = f.Write(noise(20_000 + i))
-		check(t, err)
-		check(t, f.Sync())
-		check(t, f.Close())
+		harness.Check(t, err)
+		_, err = f.Write(harness.Noise(20_000 + i))
+		harness.Check(t, err)
+		harness.Check(t, f.Sync())
+		harness.Check(t, f.Close())
 	}
-	check(t, os.Rename(filepath.Join(m.Dir, "small0"), filepath.Join(m.Dir, "renamed")))
+	harness.Check(t, os.Rename(filepath.Join(m.Dir, "small0"), filepath.Join(m.Dir, "renamed")))
 	if d := time.Since(began); d > 5*time.Second {
 		t.Errorf("small files took %v while the server was down", d)
 	}
 	done := make(chan error, 1)
-	go func() { done <- os.WriteFile(filepath.Join(m.Dir, "large"), noise(12<<20), 0o644) }()
+	go func() { done <- os.WriteFile(filepath.Join(m.Dir, "large"), harness.Noise(12<<20), 0o644) }()
 	time.Sleep(time.Second)
-	check(t, b.Server.Restart())
-	check(t, <-done)
+	harness.Check(t, b.Server.Restart())
+	harness.Check(t, <-done)
 	m.Remount()
-	wantFile(t, noise(12<<20), m.Dir, "large")
-	wantFile(t, noise(20_000), m.Dir, "renamed")
-	wantFile(t, noise(20_009), m.Dir, "small9")
+	harness.WantFile(t, harness.Noise(12<<20), m.Dir, "large")
+	harness.WantFile(t, harness.Noise(20_000), m.Dir, "renamed")
+	harness.WantFile(t, harness.Noise(20_009), m.Dir, "small9")
 	fsck(t, m)
 }
 
@@ -202,12 +173,12 @@ func TestSwitch(t *testing.T) {
 		before := len(objects(t, b))
 		m := harness.Start(t, cfg)
 		for _, size := range sizes {
-			write(t, noise(size+i), m.Dir, fmt.Sprint(size+i))
+			harness.Write(t, harness.Noise(size+i), m.Dir, fmt.Sprint(size+i))
 			all = append(all, size+i)
 		}
 		m.Remount()
 		for _, size := range all {
-			wantFile(t, noise(size), m.Dir, fmt.Sprint(size))
+			harness.WantFile(t, harness.Noise(size), m.Dir, fmt.Sprint(size))
 		}
 		m.Unmount()
 		if grown := len(objects(t, b)) > before; grown != (i == 1) {
@@ -217,7 +188,7 @@ func TestSwitch(t *testing.T) {
 	m := harness.Start(t, b.Mount())
 	fsck(t, m)
 	for _, size := range all {
-		check(t, os.Remove(filepath.Join(m.Dir, fmt.Sprint(size))))
+		harness.Check(t, os.Remove(filepath.Join(m.Dir, fmt.Sprint(size))))
 	}
 	if res := m.RunStore("gc", "--grace", "0s"); res.Code != 0 || len(objects(t, b)) != 0 {
 		t.Errorf("%v\nobjects: %v", res, objects(t, b))
@@ -228,7 +199,7 @@ func TestSwitch(t *testing.T) {
 func TestStrays(t *testing.T) {
 	b := bucket(t, "")
 	m := harness.Start(t, b.Mount())
-	write(t, noise(6<<20), m.Dir, "f")
+	harness.Write(t, harness.Noise(6<<20), m.Dir, "f")
 	kept, stray := blobOf(t, m, "f"), blob.NewKey(77, 1)
 	put(t, b, stray)
 	if res := m.RunStore("gc", "--grace", "0s"); res.Code != 0 || !strings.Contains(res.Stdout, "marked 1 objects") || !objects(t, b)[stray.String()] {
@@ -240,7 +211,7 @@ func TestStrays(t *testing.T) {
 	if res := m.RunStore("gc", "--grace", "0s"); res.Code != 0 || objects(t, b)[stray.String()] || !objects(t, b)[kept] {
 		t.Errorf("%v\nobjects: %v", res, objects(t, b))
 	}
-	wantFile(t, noise(6<<20), m.Dir, "f")
+	harness.WantFile(t, harness.Noise(6<<20), m.Dir, "f")
 	fsck(t, m)
 }
 
@@ -248,10 +219,10 @@ func TestStrays(t *testing.T) {
 func TestVanished(t *testing.T) {
 	b := bucket(t, "")
 	m := harness.Start(t, b.Mount())
-	write(t, noise(6<<20), m.Dir, "f")
+	harness.Write(t, harness.Noise(6<<20), m.Dir, "f")
 	key := blobOf(t, m, "f")
 	m.Remount()
-	check(t, os.Remove(b.Object(key)))
+	harness.Check(t, os.Remove(b.Object(key)))
 	if _, err := os.ReadFile(filepath.Join(m.Dir, "f")); err == nil || !strings.Contains(err.Error(), "input/output error") {
 		t.Errorf("reading a file whose object is gone: %v", err)
 	}
@@ -276,14 +247,14 @@ func TestRefused(t *testing.T) {
 	}
 	wantRefused(harness.New(t, b.Mount().With("--set", "s3.bucket=")), "no bucket is named")
 	m.Mount()
-	write(t, noise(6<<20), m.Dir, "f")
+	harness.Write(t, harness.Noise(6<<20), m.Dir, "f")
 	m.Unmount()
 	wantRefused(harness.New(t, b.Mount().With("--set", "s3.key-prefix=other/blobs/")), "set s3.bucket and s3.key-prefix to that")
 	wantRefused(harness.New(t, b.Mount().With("--set", "postgres.blob-storage=pg", "--set", "s3.bucket=")), "no bucket is configured")
 	other := b.Other(t)
 	wantRefused(harness.New(t, other), "choose a key prefix in another folder")
 	again := harness.Start(t, other.With("--set", "s3.key-prefix=second/blobs/")) // nothing of the refused place is kept
-	write(t, noise(6<<20), again.Dir, "f")
+	harness.Write(t, harness.Noise(6<<20), again.Dir, "f")
 	again.Remount()
-	wantFile(t, noise(6<<20), again.Dir, "f")
+	harness.WantFile(t, harness.Noise(6<<20), again.Dir, "f")
 }

@@ -38,7 +38,7 @@ func newPair(t *testing.T) pair {
 // failOver crashes the primary and makes the standby its successor.
 func (p pair) failOver(t *testing.T) {
 	t.Helper()
-	check(t, p.primary.StopImmediate())
+	harness.Check(t, p.primary.StopImmediate())
 	p.standby.Promote(t)
 }
 
@@ -92,13 +92,13 @@ func TestFailover(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 4 {
 		dir := p.path(fmt.Sprint("w", i))
-		check(t, os.Mkdir(dir, 0o755))
+		harness.Check(t, os.Mkdir(dir, 0o755))
 		wg.Go(func() { done.work(dir, &stop) })
 	}
-	soon(t, time.Minute, "synced files", func() bool { return done.count() >= 60 })
+	harness.Soon(t, time.Minute, "synced files", func() bool { return done.count() >= 60 })
 	p.failOver(t)
 	before, begin := done.count(), time.Now()
-	soon(t, time.Minute, "work after the failover", func() bool { return done.count() >= before+50 })
+	harness.Soon(t, time.Minute, "work after the failover", func() bool { return done.count() >= before+50 })
 	t.Logf("%d files were synced before the failover, 50 more %v after it", before, time.Since(begin))
 	stop.Store(true)
 	wg.Wait()
@@ -107,8 +107,8 @@ func TestFailover(t *testing.T) {
 	}
 	for _, name := range []string{done.names[0], done.names[len(done.names)-1]} {
 		rel, err := filepath.Rel(p.m.Dir, name)
-		check(t, err)
-		soon(t, 2*time.Second, "the files by the mount of what was the standby", func() bool {
+		harness.Check(t, err)
+		harness.Soon(t, 2*time.Second, "the files by the mount of what was the standby", func() bool {
 			st, err := os.Stat(filepath.Join(reader.Dir, rel))
 			return err == nil && st.Size() > 0
 		})
@@ -126,23 +126,23 @@ func TestFailover(t *testing.T) {
 // there is, whatever the kernel has in its cache, and says once that something was lost.
 func TestFailoverLosesUnsynced(t *testing.T) {
 	p := newPair(t)
-	check(t, writeSynced(p.path("f"), []byte("old")))
-	check(t, p.standby.Stop())
-	check(t, os.WriteFile(p.path("f"), []byte("new"), 0o644))
-	check(t, os.WriteFile(p.path("gone"), []byte("gone"), 0o644))
+	harness.Check(t, writeSynced(p.path("f"), []byte("old")))
+	harness.Check(t, p.standby.Stop())
+	harness.Check(t, os.WriteFile(p.path("f"), []byte("new"), 0o644))
+	harness.Check(t, os.WriteFile(p.path("gone"), []byte("gone"), 0o644))
 	f, err := os.Open(p.path("f"))
-	check(t, err)
+	harness.Check(t, err)
 	defer f.Close()
 	gone, err := os.Open(p.path("gone"))
-	check(t, err)
+	harness.Check(t, err)
 	defer gone.Close()
 	if !holds(p.path("f"), "new") || !holds(p.path("gone"), "gone") {
 		t.Fatal("the mount doesn't show what was written")
 	}
-	check(t, p.primary.StopImmediate())
-	check(t, p.standby.Start())
+	harness.Check(t, p.primary.StopImmediate())
+	harness.Check(t, p.standby.Start())
 	p.standby.Promote(t)
-	took := soon(t, 30*time.Second, "what the new primary has", func() bool {
+	took := harness.Soon(t, 30*time.Second, "what the new primary has", func() bool {
 		_, err := os.Stat(p.path("gone"))
 		return holds(p.path("f"), "old") && os.IsNotExist(err)
 	})
@@ -157,7 +157,7 @@ func TestFailoverLosesUnsynced(t *testing.T) {
 	if err := unix.Fsync(int(f.Fd())); err == nil {
 		t.Error("fsync after the failover succeeds, though something may be lost")
 	}
-	soon(t, 5*time.Second, "a sync that succeeds", func() bool { return writeSynced(p.path("f"), []byte("newer")) == nil })
+	harness.Soon(t, 5*time.Second, "a sync that succeeds", func() bool { return writeSynced(p.path("f"), []byte("newer")) == nil })
 	if !holds(p.path("f"), "newer") {
 		t.Error("the mount doesn't show what was written after the failover")
 	}

@@ -21,13 +21,13 @@ import (
 func smallDisk(t *testing.T, s *pgtest.Server, d pgtest.Database, disk *harness.LoopFS) (ballast string) {
 	t.Helper()
 	space := filepath.Join(disk.Dir, "space")
-	check(t, os.Mkdir(space, 0o755))
+	harness.Check(t, os.Mkdir(space, 0o755))
 	var owner unix.Stat_t
-	check(t, unix.Stat(s.DataDir(), &owner))
-	check(t, os.Chown(space, int(owner.Uid), int(owner.Gid)))
+	harness.Check(t, unix.Stat(s.DataDir(), &owner))
+	harness.Check(t, os.Chown(space, int(owner.Uid), int(owner.Gid)))
 	s.Exec(t, "postgres", "CREATE TABLESPACE small LOCATION '"+space+"'", "ALTER DATABASE "+d.Name+" SET TABLESPACE small")
 	ballast = filepath.Join(disk.Dir, "ballast")
-	check(t, writeSynced(ballast, make([]byte, 24<<20)))
+	harness.Check(t, writeSynced(ballast, make([]byte, 24<<20)))
 	return ballast
 }
 
@@ -72,12 +72,12 @@ func TestServerDiskFull(t *testing.T) {
 			t.Errorf("another write on the full disk: %v, want %v", err, unix.ENOSPC)
 		}
 	}
-	check(t, os.Remove(ballast))
+	harness.Check(t, os.Remove(ballast))
 	last := filepath.Join(m.Dir, "last")
 	kept[last] = bytes.Repeat([]byte("last"), 500_000)
-	took := soon(t, 30*time.Second, "a write after space was freed", func() bool { return writeSynced(last, kept[last]) == nil })
+	took := harness.Soon(t, 30*time.Second, "a write after space was freed", func() bool { return writeSynced(last, kept[last]) == nil })
 	t.Logf("written %v after space was freed", took)
-	check(t, os.Remove(filepath.Join(m.Dir, "f4")))
+	harness.Check(t, os.Remove(filepath.Join(m.Dir, "f4")))
 	delete(kept, filepath.Join(m.Dir, "f4"))
 	intact("space again")
 	if res := m.RunStore("fsck", "--data"); res.Code != 0 {

@@ -21,7 +21,7 @@ import (
 func examples(t *testing.T) string {
 	t.Helper()
 	dir := harness.TempDir(t)
-	check(t, os.CopyFS(filepath.Join(dir, "x"), os.DirFS(filepath.Join(harness.Root(t), "docs/examples/postgres"))))
+	harness.Check(t, os.CopyFS(filepath.Join(dir, "x"), os.DirFS(filepath.Join(harness.Root(t), "docs/examples/postgres"))))
 	return filepath.Join(dir, "x")
 }
 
@@ -29,7 +29,7 @@ func examples(t *testing.T) string {
 func tree(t *testing.T, top string) map[string]string {
 	t.Helper()
 	found := map[string]string{}
-	check(t, filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
+	harness.Check(t, filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -59,14 +59,14 @@ func inSQL(t *testing.T, s *pgtest.Server, database string) map[string]string {
 	conn := s.Connect(t, database)
 	defer conn.Close(ctx)
 	rows, err := conn.Query(ctx, "SELECT path, concat_ws(' ', type, size, mode, mtime, attributes, blobs) FROM files")
-	check(t, err)
+	harness.Check(t, err)
 	found := map[string]string{}
 	var path, text string
 	_, err = pgx.ForEachRow(rows, []any{&path, &text}, func() error {
 		found[path] = text
 		return nil
 	})
-	check(t, err)
+	harness.Check(t, err)
 	return found
 }
 
@@ -75,23 +75,23 @@ func serverTime(t *testing.T, s *pgtest.Server) (now string) {
 	t.Helper()
 	conn := s.Connect(t, "postgres")
 	defer conn.Close(context.Background())
-	check(t, conn.QueryRow(context.Background(), "SELECT clock_timestamp()::TEXT").Scan(&now))
+	harness.Check(t, conn.QueryRow(context.Background(), "SELECT clock_timestamp()::TEXT").Scan(&now))
 	return now
 }
 
 // fill makes a version of some directories and files: small, of several megabytes, linked.
 func fill(t *testing.T, dir, version string) {
 	t.Helper()
-	check(t, os.MkdirAll(filepath.Join(dir, "sub", version), 0o755))
+	harness.Check(t, os.MkdirAll(filepath.Join(dir, "sub", version), 0o755))
 	for i, size := range []int{1, 100, 5_000, 70_000, 3_000_000} {
 		data := make([]byte, size)
 		for j := range data {
 			data[j] = byte(j>>8) ^ byte(j) ^ version[0]
 		}
-		check(t, writeSynced(filepath.Join(dir, fmt.Sprint("f", i)), data))
-		check(t, writeSynced(filepath.Join(dir, "sub", version, fmt.Sprint("f", i)), data))
+		harness.Check(t, writeSynced(filepath.Join(dir, fmt.Sprint("f", i)), data))
+		harness.Check(t, writeSynced(filepath.Join(dir, "sub", version, fmt.Sprint("f", i)), data))
 	}
-	check(t, os.Symlink(version, filepath.Join(dir, "sub", "link-"+version)))
+	harness.Check(t, os.Symlink(version, filepath.Join(dir, "sub", "link-"+version)))
 }
 
 // TestRestoreToMoment backs up, archives and restores with the scripts of docs/postgres.md: files and rows are together as
@@ -99,7 +99,7 @@ func fill(t *testing.T, dir, version string) {
 func TestRestoreToMoment(t *testing.T) {
 	scripts := examples(t)
 	archive := harness.TempDir(t)
-	check(t, os.Chmod(archive, 0o777))
+	harness.Check(t, os.Chmod(archive, 0o777))
 	server := pgtest.Start(t, pgtest.Options{Settings: map[string]string{
 		"archive_mode": "on", "archive_command": scripts + "/archive.sh " + archive + " %p %f",
 	}})
@@ -107,18 +107,18 @@ func TestRestoreToMoment(t *testing.T) {
 	m := harness.Start(t, at(t, d, server))
 	fill(t, m.Dir, "a")
 	backup := filepath.Join(server.SocketDir(), "backup")
-	check(t, server.Run(scripts+"/backup.sh", backup))
+	harness.Check(t, server.Run(scripts+"/backup.sh", backup))
 	fill(t, m.Dir, "b") // what only the log has
 	want, rows, moment := tree(t, m.Dir), inSQL(t, server, d.Name), serverTime(t, server)
 	time.Sleep(10 * time.Millisecond)
 	fill(t, m.Dir, "c")
-	check(t, os.RemoveAll(filepath.Join(m.Dir, "sub", "a")))
+	harness.Check(t, os.RemoveAll(filepath.Join(m.Dir, "sub", "a")))
 	if res := m.RunStore("gc", "--grace", "0s"); res.Code != 0 {
 		t.Fatalf("%v", res)
 	}
 	server.Exec(t, "postgres", "SELECT pg_switch_wal()")
 	m.Unmount()
-	check(t, server.Stop()) // which archives the rest
+	harness.Check(t, server.Stop()) // which archives the rest
 
 	restored := server.Another(t, func(data string) error {
 		return server.Run(scripts+"/restore.sh", backup, archive, moment, data)
@@ -131,7 +131,7 @@ func TestRestoreToMoment(t *testing.T) {
 	if got := tree(t, r.Dir); !maps.Equal(got, want) {
 		t.Errorf("the restored files are\n%v\nwant\n%v", got, want)
 	}
-	check(t, writeSynced(filepath.Join(r.Dir, "after"), []byte("after")))
+	harness.Check(t, writeSynced(filepath.Join(r.Dir, "after"), []byte("after")))
 	if res := r.RunStore("fsck", "--data"); res.Code != 0 {
 		t.Errorf("%v", res)
 	}

@@ -20,26 +20,6 @@ import (
 
 func TestMain(m *testing.M) { harness.Main(m) }
 
-func check(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// soon waits until fn returns true, at most for a time, and returns how long it took.
-func soon(t *testing.T, most time.Duration, what string, fn func() bool) time.Duration {
-	t.Helper()
-	begin := time.Now()
-	for !fn() {
-		if time.Since(begin) > most {
-			t.Fatalf("%s: not within %v", what, most)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	return time.Since(begin)
-}
-
 // holds reports whether a file has this content.
 func holds(path, want string) bool {
 	got, err := os.ReadFile(path)
@@ -70,9 +50,9 @@ func TestStandby(t *testing.T) {
 	primary := pgtest.Start(t, pgtest.Options{})
 	d := primary.Database(t)
 	w := harness.Start(t, at(t, d, primary))
-	check(t, os.WriteFile(filepath.Join(w.Dir, "old"), []byte("old"), 0o644))
+	harness.Check(t, os.WriteFile(filepath.Join(w.Dir, "old"), []byte("old"), 0o644))
 	big := bytes.Repeat([]byte("0123456789abcdef"), 200_000)
-	check(t, writeSynced(filepath.Join(w.Dir, "big"), big))
+	harness.Check(t, writeSynced(filepath.Join(w.Dir, "big"), big))
 	standby := primary.Standby(t)
 	r := harness.Start(t, at(t, d, standby).With("-o", "ro"))
 	in := func(name string) string { return filepath.Join(r.Dir, name) }
@@ -80,22 +60,22 @@ func TestStandby(t *testing.T) {
 		t.Errorf("%d bytes, %v; want %d", len(got), err, len(big))
 	}
 	f, err := os.Open(in("old")) // stays open, with what it has in the kernel's cache
-	check(t, err)
+	harness.Check(t, err)
 	if !holds(in("old"), "old") {
 		t.Error("the standby doesn't have the file that the primary had")
 	}
 	var slowest time.Duration
 	for i := range 3 {
 		text := fmt.Sprint("new", i)
-		check(t, os.WriteFile(filepath.Join(w.Dir, "old"), []byte(text), 0o644))
-		check(t, os.Rename(filepath.Join(w.Dir, "big"), filepath.Join(w.Dir, "big2")))
-		check(t, os.Rename(filepath.Join(w.Dir, "big2"), filepath.Join(w.Dir, "big")))
-		check(t, os.Mkdir(filepath.Join(w.Dir, text), 0o755))
-		slowest = max(slowest, soon(t, 2*time.Second, "a new directory on the standby", func() bool {
+		harness.Check(t, os.WriteFile(filepath.Join(w.Dir, "old"), []byte(text), 0o644))
+		harness.Check(t, os.Rename(filepath.Join(w.Dir, "big"), filepath.Join(w.Dir, "big2")))
+		harness.Check(t, os.Rename(filepath.Join(w.Dir, "big2"), filepath.Join(w.Dir, "big")))
+		harness.Check(t, os.Mkdir(filepath.Join(w.Dir, text), 0o755))
+		slowest = max(slowest, harness.Soon(t, 2*time.Second, "a new directory on the standby", func() bool {
 			st, err := os.Stat(in(text))
 			return err == nil && st.IsDir()
 		}))
-		slowest = max(slowest, soon(t, 2*time.Second, "new data in a file that is open on the standby", func() bool {
+		slowest = max(slowest, harness.Soon(t, 2*time.Second, "new data in a file that is open on the standby", func() bool {
 			p := make([]byte, 4)
 			n, _ := f.ReadAt(p, 0)
 			return string(p[:n]) == text
@@ -112,7 +92,7 @@ func TestStandby(t *testing.T) {
 	if res := r.Run("status", r.Dir); res.Code != 0 {
 		t.Errorf("%v", res)
 	}
-	check(t, f.Close())
+	harness.Check(t, f.Close())
 	r.Unmount()
 	if log := standby.Log(); strings.Contains(log, "ERROR") {
 		t.Errorf("the standby was asked for something that it refused: %s", log)

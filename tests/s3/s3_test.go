@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,34 +20,6 @@ import (
 )
 
 func TestMain(m *testing.M) { harness.Main(m) }
-
-func check(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func noise(n int) []byte {
-	p := make([]byte, n)
-	rng := rand.NewChaCha8([32]byte{byte(n), byte(n >> 8), byte(n >> 16)})
-	_, _ = rng.Read(p) // never fails
-	return p
-}
-
-func write(t *testing.T, data []byte, path ...string) {
-	t.Helper()
-	check(t, os.WriteFile(filepath.Join(path...), data, 0o644))
-}
-
-func wantFile(t *testing.T, want []byte, path ...string) {
-	t.Helper()
-	got, err := os.ReadFile(filepath.Join(path...))
-	check(t, err)
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s: %d bytes, not the %d that were written", filepath.Join(path...), len(got), len(want))
-	}
-}
 
 func status(t *testing.T, m *harness.Mount) control.Status {
 	t.Helper()
@@ -81,8 +52,8 @@ func TestOneObject(t *testing.T) {
 	src := t.TempDir()
 	for _, size := range []int{3 << 20, 5 << 20, 40<<20 + 123} {
 		name := fmt.Sprintf("file-%d", size)
-		data := noise(size)
-		write(t, data, src, name)
+		data := harness.Noise(size)
+		harness.Write(t, data, src, name)
 		if out, err := exec.Command("cp", filepath.Join(src, name), filepath.Join(m.Dir, name)).CombinedOutput(); err != nil {
 			t.Fatalf("cp: %v: %s", err, out)
 		}
@@ -92,7 +63,7 @@ func TestOneObject(t *testing.T) {
 			t.Fatalf("%s is no single blob: %v %v", name, err, res)
 		}
 		got, err := os.ReadFile(b.Object(info.Extents[0].Blob))
-		check(t, err)
+		harness.Check(t, err)
 		if !bytes.Equal(got, data) {
 			t.Errorf("the object of %s has %d bytes, not the file's %d", name, len(got), size)
 		}
@@ -101,7 +72,7 @@ func TestOneObject(t *testing.T) {
 		}
 	}
 	m.Remount()
-	wantFile(t, noise(40<<20+123), m.Dir, fmt.Sprintf("file-%d", 40<<20+123))
+	harness.WantFile(t, harness.Noise(40<<20+123), m.Dir, fmt.Sprintf("file-%d", 40<<20+123))
 	if res := m.RunStore("fsck", "--data"); res.Code != 0 {
 		t.Errorf("%v", res)
 	}
@@ -112,18 +83,18 @@ func TestOneObject(t *testing.T) {
 func TestLostMachine(t *testing.T) {
 	b := harness.NewS3(t, "s3.namespace-backup = 1s")
 	m := harness.Start(t, b.Mount())
-	check(t, os.MkdirAll(filepath.Join(m.Dir, "a/b"), 0o755))
-	small, large := []byte("inline"), noise(7<<20)
-	write(t, small, m.Dir, "a/small")
-	write(t, large, m.Dir, "a/b/large")
-	check(t, os.Symlink("b/large", filepath.Join(m.Dir, "a/link")))
-	check(t, unix.Setxattr(filepath.Join(m.Dir, "a/small"), "user.x", []byte("y"), 0))
+	harness.Check(t, os.MkdirAll(filepath.Join(m.Dir, "a/b"), 0o755))
+	small, large := []byte("inline"), harness.Noise(7<<20)
+	harness.Write(t, small, m.Dir, "a/small")
+	harness.Write(t, large, m.Dir, "a/b/large")
+	harness.Check(t, os.Symlink("b/large", filepath.Join(m.Dir, "a/link")))
+	harness.Check(t, unix.Setxattr(filepath.Join(m.Dir, "a/small"), "user.x", []byte("y"), 0))
 	waitCopied(t, m, time.Now())
-	late := noise(2 << 20)
-	write(t, late, m.Dir, "late")
+	late := harness.Noise(2 << 20)
+	harness.Write(t, late, m.Dir, "late")
 	m.Kill()
 	m.Detach()
-	check(t, os.RemoveAll(m.State))
+	harness.Check(t, os.RemoveAll(m.State))
 
 	other := harness.New(t, b.Mount())
 	res := other.TryMount()
@@ -140,8 +111,8 @@ func TestLostMachine(t *testing.T) {
 	if !strings.Contains(res.Stderr, "come from the copy in the bucket of") {
 		t.Errorf("no word of the copy: %s", res.Stderr)
 	}
-	wantFile(t, small, other.Dir, "a/small")
-	wantFile(t, large, other.Dir, "a/link")
+	harness.WantFile(t, small, other.Dir, "a/small")
+	harness.WantFile(t, large, other.Dir, "a/link")
 	found, err := filepath.Glob(filepath.Join(other.Dir, "lost+found", "late.*"))
 	if _, serr := os.Stat(filepath.Join(other.Dir, "late")); serr == nil {
 		t.Log("the late file was in the copy already")
@@ -149,13 +120,13 @@ func TestLostMachine(t *testing.T) {
 		all, _ := os.ReadDir(filepath.Join(other.Dir, "lost+found"))
 		t.Fatalf("late is in lost+found as %v; all: %v", found, all)
 	} else {
-		wantFile(t, late, found[0])
+		harness.WantFile(t, late, found[0])
 	}
 	if res := other.RunStore("fsck", "--data"); res.Code != 0 {
 		t.Errorf("%v", res)
 	}
 	other.Remount()
-	wantFile(t, large, other.Dir, "a/b/large")
+	harness.WantFile(t, large, other.Dir, "a/b/large")
 }
 
 // TestTakenOver stops a daemon, takes its volume over, and lets it go on: it finds itself read-only, and its host's names
@@ -163,19 +134,19 @@ func TestLostMachine(t *testing.T) {
 func TestTakenOver(t *testing.T) {
 	b := harness.NewS3(t, "io-timeout = 10s")
 	first := harness.Start(t, b.Mount())
-	write(t, []byte("one"), first.Dir, "one")
+	harness.Write(t, []byte("one"), first.Dir, "one")
 	// So that the copy that the second one gets has it.
 	first.Remount()
 
-	check(t, syscall.Kill(first.PID(), syscall.SIGSTOP))
+	harness.Check(t, syscall.Kill(first.PID(), syscall.SIGSTOP))
 	second := harness.New(t, b.Mount().With("--take-over"))
 	res := second.TryMount()
-	check(t, syscall.Kill(first.PID(), syscall.SIGCONT))
+	harness.Check(t, syscall.Kill(first.PID(), syscall.SIGCONT))
 	if res.Code != 0 {
 		t.Fatalf("%v", res)
 	}
-	wantFile(t, []byte("one"), second.Dir, "one")
-	write(t, []byte("two"), second.Dir, "two")
+	harness.WantFile(t, []byte("one"), second.Dir, "one")
+	harness.Write(t, []byte("two"), second.Dir, "two")
 
 	end := time.Now().Add(20 * time.Second)
 	for {
@@ -194,7 +165,7 @@ func TestTakenOver(t *testing.T) {
 	if s := status(t, first); !strings.Contains(s.Bucket.Lease, "taken over") {
 		t.Errorf("status: %q", s.Bucket.Lease)
 	}
-	wantFile(t, []byte("one"), first.Dir, "one") // reading goes on
+	harness.WantFile(t, []byte("one"), first.Dir, "one") // reading goes on
 	first.Kill()
 	first.Detach()
 	second.Unmount()
@@ -203,37 +174,37 @@ func TestTakenOver(t *testing.T) {
 	if res.Code != 0 || !strings.Contains(res.Stderr, "out of date") {
 		t.Fatalf("%v", res)
 	}
-	wantFile(t, []byte("two"), first.Dir, "two")
+	harness.WantFile(t, []byte("two"), first.Dir, "two")
 }
 
 // TestReadOnly mounts what another host has open.
 func TestReadOnly(t *testing.T) {
 	b := harness.NewS3(t, "")
 	first := harness.Start(t, b.Mount())
-	write(t, noise(100_000), first.Dir, "f")
+	harness.Write(t, harness.Noise(100_000), first.Dir, "f")
 	first.Remount()
 	second := harness.Start(t, b.Mount().With("-o", "ro"))
-	wantFile(t, noise(100_000), second.Dir, "f")
+	harness.WantFile(t, harness.Noise(100_000), second.Dir, "f")
 	if err := os.Mkdir(filepath.Join(second.Dir, "d"), 0o755); err == nil {
 		t.Error("a read-only mount made a directory")
 	}
-	write(t, []byte("goes on"), first.Dir, "g")
+	harness.Write(t, []byte("goes on"), first.Dir, "g")
 }
 
 // TestRemovedAfterCopy finds that gc leaves what the copy in the bucket names.
 func TestRemovedAfterCopy(t *testing.T) {
 	b := harness.NewS3(t, "gc { grace = 0s, interval = 100ms }")
 	m := harness.Start(t, b.Mount())
-	write(t, noise(200_000), m.Dir, "f")
+	harness.Write(t, harness.Noise(200_000), m.Dir, "f")
 	m.Remount() // the names are copied
-	check(t, os.Remove(filepath.Join(m.Dir, "f")))
+	harness.Check(t, os.Remove(filepath.Join(m.Dir, "f")))
 	time.Sleep(time.Second)
 	m.Kill()
 	m.Detach()
-	check(t, os.RemoveAll(m.State))
+	harness.Check(t, os.RemoveAll(m.State))
 	other := harness.Start(t, b.Mount().With("--take-over"))
-	wantFile(t, noise(200_000), other.Dir, "f")
-	check(t, os.Remove(filepath.Join(other.Dir, "f")))
+	harness.WantFile(t, harness.Noise(200_000), other.Dir, "f")
+	harness.Check(t, os.Remove(filepath.Join(other.Dir, "f")))
 	if res := other.RunStore("gc", "--grace", "0s"); res.Code != 0 || !strings.Contains(res.Stdout, "removed 1 unused") {
 		t.Errorf("%v", res)
 	}
@@ -243,9 +214,9 @@ func TestRemovedAfterCopy(t *testing.T) {
 func TestOutage(t *testing.T) {
 	b := harness.NewS3(t, "")
 	m := harness.Start(t, b.Mount())
-	data := noise(64 << 20)
+	data := harness.Noise(64 << 20)
 	src := filepath.Join(t.TempDir(), "src")
-	write(t, data, src)
+	harness.Write(t, data, src)
 	done := make(chan error, 1)
 	go func() {
 		out, err := exec.Command("cp", src, filepath.Join(m.Dir, "large")).CombinedOutput()
@@ -257,17 +228,17 @@ func TestOutage(t *testing.T) {
 	time.Sleep(100 * time.Millisecond)
 	b.Server.Kill()
 	began := time.Now()
-	write(t, []byte("small"), m.Dir, "small")
-	check(t, os.Rename(filepath.Join(m.Dir, "small"), filepath.Join(m.Dir, "renamed")))
+	harness.Write(t, []byte("small"), m.Dir, "small")
+	harness.Check(t, os.Rename(filepath.Join(m.Dir, "small"), filepath.Join(m.Dir, "renamed")))
 	if d := time.Since(began); d > 2*time.Second {
 		t.Errorf("a small file took %v while the server was down", d)
 	}
 	time.Sleep(3 * time.Second)
-	check(t, b.Server.Restart())
-	check(t, <-done)
+	harness.Check(t, b.Server.Restart())
+	harness.Check(t, <-done)
 	m.Remount()
-	wantFile(t, data, m.Dir, "large")
-	wantFile(t, []byte("small"), m.Dir, "renamed")
+	harness.WantFile(t, data, m.Dir, "large")
+	harness.WantFile(t, []byte("small"), m.Dir, "renamed")
 	if res := m.RunStore("fsck", "--data"); res.Code != 0 {
 		t.Errorf("%v", res)
 	}
@@ -278,20 +249,20 @@ func TestPacked(t *testing.T) {
 	b := harness.NewS3(t, "")
 	m := harness.Start(t, b.Mount())
 	for i := range 20 {
-		write(t, noise(30_000+i), m.Dir, fmt.Sprint(i))
+		harness.Write(t, harness.Noise(30_000+i), m.Dir, fmt.Sprint(i))
 	}
 	if s := status(t, m); s.Activity.StagedIn != 20 || s.Bucket.Requests["CreateMultipartUpload"] > 1 {
 		t.Errorf("%+v, %v", s.Activity, s.Bucket.Requests)
 	}
 	m.Unmount()
 	entries, err := os.ReadDir(filepath.Dir(b.Object("x")))
-	check(t, err)
+	harness.Check(t, err)
 	if len(entries) != 1 {
 		t.Errorf("%d objects of 20 small files", len(entries))
 	}
 	other := harness.Start(t, b.Mount())
 	for i := range 20 {
-		wantFile(t, noise(30_000+i), other.Dir, fmt.Sprint(i))
+		harness.WantFile(t, harness.Noise(30_000+i), other.Dir, fmt.Sprint(i))
 	}
 	if res := other.RunStore("fsck", "--data"); res.Code != 0 {
 		t.Errorf("%v", res)

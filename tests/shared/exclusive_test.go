@@ -17,7 +17,7 @@ func wantRefused(t *testing.T, m *harness.Mount, how string, holder int) {
 	t.Helper()
 	res := m.TryMount()
 	host, err := os.Hostname()
-	check(t, err)
+	harness.Check(t, err)
 	for _, part := range []string{host, fmt.Sprintf("process %d", holder), how + " since 20", "unmount it there"} {
 		if res.Code != 1 || !strings.Contains(res.Stderr, part) {
 			t.Fatalf("mount: %v, want a refusal that says %q", res, part)
@@ -34,7 +34,7 @@ func TestExclusive(t *testing.T) {
 	shared := harness.New(t, cfg)
 	wantRefused(t, second, "has it for itself", a.PID())
 	wantRefused(t, shared, "has it for itself", a.PID())
-	check(t, os.WriteFile(filepath.Join(a.Dir, "f"), []byte("alone"), 0o644))
+	harness.Check(t, os.WriteFile(filepath.Join(a.Dir, "f"), []byte("alone"), 0o644))
 	a.Unmount()
 	shared.Mount()
 	wantRefused(t, second, "shares it", shared.PID())
@@ -51,16 +51,16 @@ func TestExclusiveExpires(t *testing.T) {
 	cfg := harness.Postgres.Config(t)
 	cfg.Args = []string{"-o", "exclusive"}
 	a, b := harness.Start(t, cfg), harness.New(t, cfg)
-	check(t, os.WriteFile(filepath.Join(a.Dir, "before"), []byte("a"), 0o644))
-	check(t, syscall.Kill(a.PID(), syscall.SIGSTOP))
+	harness.Check(t, os.WriteFile(filepath.Join(a.Dir, "before"), []byte("a"), 0o644))
+	harness.Check(t, syscall.Kill(a.PID(), syscall.SIGSTOP))
 	begin := time.Now()
 	for b.TryMount().Code != 0 {
 		if time.Since(begin) > 2*time.Minute {
 			t.Fatal("a silent daemon keeps the volume")
 		}
 	}
-	check(t, os.WriteFile(filepath.Join(b.Dir, "f"), []byte("b"), 0o644))
-	check(t, syscall.Kill(a.PID(), syscall.SIGCONT))
+	harness.Check(t, os.WriteFile(filepath.Join(b.Dir, "f"), []byte("b"), 0o644))
+	harness.Check(t, syscall.Kill(a.PID(), syscall.SIGCONT))
 	if err := os.WriteFile(filepath.Join(a.Dir, "f"), []byte("a"), 0o644); err == nil {
 		t.Error("the daemon that lost the volume writes to it")
 	}

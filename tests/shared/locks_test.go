@@ -31,14 +31,14 @@ func sh(t *testing.T, command string) int {
 // TestFlock locks a file by flock(1) on both mounts.
 func TestFlock(t *testing.T) {
 	a, b := two(t)
-	check(t, os.WriteFile(filepath.Join(a.Dir, "lock"), nil, 0o644))
-	check(t, os.WriteFile(filepath.Join(a.Dir, "n"), []byte("0\n"), 0o644))
+	harness.Check(t, os.WriteFile(filepath.Join(a.Dir, "lock"), nil, 0o644))
+	harness.Check(t, os.WriteFile(filepath.Join(a.Dir, "n"), []byte("0\n"), 0o644))
 	holder := exec.Command("flock", "--no-fork", filepath.Join(a.Dir, "lock"), "sh", "-c", "echo locked; exec sleep 60")
 	out, err := holder.StdoutPipe()
-	check(t, err)
-	check(t, holder.Start())
+	harness.Check(t, err)
+	harness.Check(t, holder.Start())
 	_, err = out.Read(make([]byte, 6))
-	check(t, err)
+	harness.Check(t, err)
 	lock := filepath.Join(b.Dir, "lock")
 	if code := sh(t, "flock -n "+lock+" true"); code != 1 {
 		t.Errorf("flock -n of what the other host has: exit code %d, want 1", code)
@@ -50,7 +50,7 @@ func TestFlock(t *testing.T) {
 	waiting := make(chan int, 1)
 	go func() { waiting <- sh(t, "timeout 20 flock "+lock+" true") }()
 	time.Sleep(200 * time.Millisecond)
-	check(t, holder.Process.Kill())
+	harness.Check(t, holder.Process.Kill())
 	_ = holder.Wait() // killed
 	if code := <-waiting; code != 0 {
 		t.Errorf("flock once it is free: exit code %d", code)
@@ -64,9 +64,9 @@ func TestFlock(t *testing.T) {
 			return cmd.Run()
 		})
 	}
-	check(t, g.Wait())
+	harness.Check(t, g.Wait())
 	got, err := os.ReadFile(filepath.Join(a.Dir, "n"))
-	check(t, err)
+	harness.Check(t, err)
 	if string(got) != "20\n" {
 		t.Errorf("the counter is %q, want 20", got)
 	}
@@ -75,10 +75,10 @@ func TestFlock(t *testing.T) {
 // TestFcntl takes locks of byte ranges, of a process and of an open file, on both mounts.
 func TestFcntl(t *testing.T) {
 	a, b := two(t)
-	check(t, os.WriteFile(filepath.Join(a.Dir, "f"), nil, 0o644))
+	harness.Check(t, os.WriteFile(filepath.Join(a.Dir, "f"), nil, 0o644))
 	open := func(m *harness.Mount) *os.File {
 		f, err := os.OpenFile(filepath.Join(m.Dir, "f"), os.O_RDWR, 0)
-		check(t, err)
+		harness.Check(t, err)
 		return f
 	}
 	for _, kind := range []struct {
@@ -92,13 +92,13 @@ func TestFcntl(t *testing.T) {
 		set := func(f *os.File, cmd int, typ int16, start, length int64) error {
 			return unix.FcntlFlock(f.Fd(), cmd, &unix.Flock_t{Type: typ, Start: start, Len: length})
 		}
-		check(t, set(fa, kind.set, unix.F_WRLCK, 0, 10))
+		harness.Check(t, set(fa, kind.set, unix.F_WRLCK, 0, 10))
 		if err := set(fb, kind.set, unix.F_RDLCK, 5, 10); !errors.Is(err, unix.EAGAIN) {
 			t.Errorf("%s: a lock that overlaps: %v, want EAGAIN", kind.name, err)
 		}
-		check(t, set(fb, kind.set, unix.F_WRLCK, 10, 10))
+		harness.Check(t, set(fb, kind.set, unix.F_WRLCK, 10, 10))
 		probe := unix.Flock_t{Type: unix.F_WRLCK, Start: 3, Len: 1}
-		check(t, unix.FcntlFlock(fb.Fd(), kind.get, &probe))
+		harness.Check(t, unix.FcntlFlock(fb.Fd(), kind.get, &probe))
 		if probe.Type != unix.F_WRLCK || probe.Start != 0 || probe.Len != 10 {
 			t.Errorf("%s: F_GETLK says %+v", kind.name, probe)
 		}
@@ -109,13 +109,13 @@ func TestFcntl(t *testing.T) {
 			t.Fatalf("%s: a lock that isn't free was got: %v", kind.name, err)
 		case <-time.After(200 * time.Millisecond):
 		}
-		check(t, fa.Close()) // gives the locks back
-		check(t, <-done)
-		check(t, fb.Close())
+		harness.Check(t, fa.Close()) // gives the locks back
+		harness.Check(t, <-done)
+		harness.Check(t, fb.Close())
 		fa = open(a)
-		soon(t, 5*time.Second, kind.name+" lock after the other's close", func() bool {
+		harness.Soon(t, 5*time.Second, kind.name+" lock after the other's close", func() bool {
 			return set(fa, kind.set, unix.F_WRLCK, 0, 0) == nil
 		})
-		check(t, fa.Close())
+		harness.Check(t, fa.Close())
 	}
 }

@@ -20,31 +20,11 @@ import (
 
 func TestMain(m *testing.M) { harness.Main(m) }
 
-func check(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // two mounts one new volume twice, by two daemons.
 func two(t *testing.T) (a, b *harness.Mount) {
 	t.Helper()
 	cfg := harness.Postgres.Config(t)
 	return harness.Start(t, cfg), harness.Start(t, cfg)
-}
-
-// soon waits until fn returns true, at most for a time.
-func soon(t *testing.T, most time.Duration, what string, fn func() bool) time.Duration {
-	t.Helper()
-	begin := time.Now()
-	for !fn() {
-		if time.Since(begin) > most {
-			t.Fatalf("%s: not within %v", what, most)
-		}
-		time.Sleep(time.Millisecond)
-	}
-	return time.Since(begin)
 }
 
 func exists(path string) bool {
@@ -58,10 +38,10 @@ func TestCloseToOpen(t *testing.T) {
 	for i := range 60 {
 		w, r := filepath.Join(dirs[i%2], "f"), filepath.Join(dirs[(i+1)%2], "f")
 		want := bytes.Repeat([]byte{byte('a' + i%26)}, 5000+i/3) // three times the same size
-		check(t, os.WriteFile(w, want, 0o644))
+		harness.Check(t, os.WriteFile(w, want, 0o644))
 		for range 2 { // the second time from the kernel's cache
 			got, err := os.ReadFile(r)
-			check(t, err)
+			harness.Check(t, err)
 			if !bytes.Equal(got, want) {
 				t.Fatalf("round %d: %d bytes %.5q, want %d bytes %.5q", i, len(got), got, len(want), want)
 			}
@@ -77,10 +57,10 @@ func TestNamesAreSeenSoon(t *testing.T) {
 		if exists(filepath.Join(b.Dir, name)) {
 			t.Fatal("a name exists before it was made")
 		}
-		check(t, os.Mkdir(filepath.Join(a.Dir, name), 0o755))
-		slowest = max(slowest, soon(t, 1100*time.Millisecond, "a new name", func() bool { return exists(filepath.Join(b.Dir, name)) }))
-		check(t, os.Rename(filepath.Join(a.Dir, name), filepath.Join(a.Dir, to)))
-		slowest = max(slowest, soon(t, 1100*time.Millisecond, "the old name's end", func() bool { return !exists(filepath.Join(b.Dir, name)) }))
+		harness.Check(t, os.Mkdir(filepath.Join(a.Dir, name), 0o755))
+		slowest = max(slowest, harness.Soon(t, 1100*time.Millisecond, "a new name", func() bool { return exists(filepath.Join(b.Dir, name)) }))
+		harness.Check(t, os.Rename(filepath.Join(a.Dir, name), filepath.Join(a.Dir, to)))
+		slowest = max(slowest, harness.Soon(t, 1100*time.Millisecond, "the old name's end", func() bool { return !exists(filepath.Join(b.Dir, name)) }))
 	}
 	t.Logf("a change of a name was seen after %v at most", slowest)
 }
@@ -88,24 +68,24 @@ func TestNamesAreSeenSoon(t *testing.T) {
 // TestOpenFileIsNews has a file that stays open show what another daemon wrote.
 func TestOpenFileIsNews(t *testing.T) {
 	a, b := two(t)
-	check(t, os.WriteFile(filepath.Join(a.Dir, "f"), []byte("old"), 0o644))
+	harness.Check(t, os.WriteFile(filepath.Join(a.Dir, "f"), []byte("old"), 0o644))
 	f, err := os.Open(filepath.Join(b.Dir, "f"))
-	check(t, err)
+	harness.Check(t, err)
 	defer f.Close()
 	p := make([]byte, 3)
 	read := func(want string) bool {
 		_, err := f.ReadAt(p, 0)
-		check(t, err)
+		harness.Check(t, err)
 		return string(p) == want
 	}
 	if !read("old") {
 		t.Fatalf("read %q", p)
 	}
 	w, err := os.OpenFile(filepath.Join(a.Dir, "f"), os.O_WRONLY, 0)
-	check(t, err)
+	harness.Check(t, err)
 	_, err = w.WriteString("new")
-	check(t, errors.Join(err, w.Close()))
-	soon(t, 1100*time.Millisecond, "the new data", func() bool { return read("new") })
+	harness.Check(t, errors.Join(err, w.Close()))
+	harness.Soon(t, 1100*time.Millisecond, "the new data", func() bool { return read("new") })
 }
 
 func TestRaces(t *testing.T) {
@@ -137,7 +117,7 @@ func TestRaces(t *testing.T) {
 		})
 	}
 	list, err := os.ReadDir(a.Dir)
-	check(t, err)
+	harness.Check(t, err)
 	if len(list) != 1000 {
 		t.Errorf("%d names are left, want 1000", len(list))
 	}
@@ -145,7 +125,7 @@ func TestRaces(t *testing.T) {
 
 func TestAppend(t *testing.T) {
 	a, b := two(t)
-	check(t, os.WriteFile(filepath.Join(a.Dir, "log"), nil, 0o644))
+	harness.Check(t, os.WriteFile(filepath.Join(a.Dir, "log"), nil, 0o644))
 	const each = 100
 	var g errgroup.Group
 	for host, m := range []*harness.Mount{a, b} {
@@ -162,11 +142,11 @@ func TestAppend(t *testing.T) {
 			return f.Close()
 		})
 	}
-	check(t, g.Wait())
+	harness.Check(t, g.Wait())
 	var next [2]int
 	for _, m := range []*harness.Mount{a, b} {
 		got, err := os.ReadFile(filepath.Join(m.Dir, "log"))
-		check(t, err)
+		harness.Check(t, err)
 		next = [2]int{}
 		for _, line := range bytes.Split(bytes.TrimSpace(got), []byte("\n")) {
 			var host, i int
@@ -184,17 +164,17 @@ func TestAppend(t *testing.T) {
 func TestUnlinkedAndOpen(t *testing.T) {
 	a, b := two(t)
 	data := bytes.Repeat([]byte("x"), 100_000)
-	check(t, os.WriteFile(filepath.Join(a.Dir, "f"), data, 0o644))
+	harness.Check(t, os.WriteFile(filepath.Join(a.Dir, "f"), data, 0o644))
 	f, err := os.Open(filepath.Join(b.Dir, "f"))
-	check(t, err)
-	check(t, os.Remove(filepath.Join(a.Dir, "f")))
+	harness.Check(t, err)
+	harness.Check(t, os.Remove(filepath.Join(a.Dir, "f")))
 	time.Sleep(8 * time.Second) // several rounds in which it could be removed
 	got, err := io.ReadAll(f)
-	check(t, err)
+	harness.Check(t, err)
 	if !bytes.Equal(got, data) {
 		t.Errorf("the open file has %d bytes, want %d", len(got), len(data))
 	}
-	check(t, f.Close())
+	harness.Check(t, f.Close())
 	if res := a.RunStore("fsck"); res.Code != 0 {
 		t.Errorf("fsck: %v", res)
 	}
@@ -203,30 +183,30 @@ func TestUnlinkedAndOpen(t *testing.T) {
 // TestDaemonDies kills one daemon. The other goes on, and frees what that one held.
 func TestDaemonDies(t *testing.T) {
 	a, b := two(t)
-	check(t, os.WriteFile(filepath.Join(a.Dir, "f"), []byte("kept"), 0o644))
+	harness.Check(t, os.WriteFile(filepath.Join(a.Dir, "f"), []byte("kept"), 0o644))
 	f, err := os.OpenFile(filepath.Join(a.Dir, "f"), os.O_RDWR, 0)
-	check(t, err)
+	harness.Check(t, err)
 	defer f.Close()
-	check(t, unix.Flock(int(f.Fd()), unix.LOCK_EX))
+	harness.Check(t, unix.Flock(int(f.Fd()), unix.LOCK_EX))
 	tmp, err := os.OpenFile(filepath.Join(a.Dir, "big"), os.O_CREATE|os.O_RDWR, 0o644)
-	check(t, err)
+	harness.Check(t, err)
 	defer tmp.Close()
 	_, err = tmp.Write(bytes.Repeat([]byte("y"), 30<<20))
-	check(t, err)
+	harness.Check(t, err)
 	a.Kill()
 	g, err := os.Open(filepath.Join(b.Dir, "f"))
-	check(t, err)
+	harness.Check(t, err)
 	defer g.Close()
-	took := soon(t, 40*time.Second, "the dead daemon's lock", func() bool {
+	took := harness.Soon(t, 40*time.Second, "the dead daemon's lock", func() bool {
 		return unix.Flock(int(g.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil
 	})
 	t.Logf("the lock was free %v after the kill", took)
-	check(t, os.WriteFile(filepath.Join(b.Dir, "g"), []byte("new"), 0o644))
+	harness.Check(t, os.WriteFile(filepath.Join(b.Dir, "g"), []byte("new"), 0o644))
 	a.Detach()
 	a.Mount()
 	got, err := os.ReadFile(filepath.Join(a.Dir, "g"))
 	if err != nil || string(got) != "new" {
 		t.Errorf("read %q, %v", got, err)
 	}
-	soon(t, 30*time.Second, "a sound volume", func() bool { return a.RunStore("fsck").Code == 0 })
+	harness.Soon(t, 30*time.Second, "a sound volume", func() bool { return a.RunStore("fsck").Code == 0 })
 }
