@@ -159,7 +159,7 @@ var keys = []key{
 		min: int64(5 * MiB), max: int64(5 * GiB), field: func(c *Config) any { return &c.S3.Multipart.PartSize }},
 	{path: "s3.multipart.max-parts", def: "10000", doc: "most parts of an upload",
 		min: 1, max: 10000, field: func(c *Config) any { return &c.S3.Multipart.MaxParts }},
-	{path: "s3.multipart.upload-timeout", def: "1h", doc: "after this long an upload is given up",
+	{path: "s3.multipart.upload-timeout", def: "1h", doc: "gc aborts an upload to which nothing came for this long, if its daemon is gone",
 		min: int64(time.Second), max: year, field: func(c *Config) any { return &c.S3.Multipart.UploadTimeout }},
 	{path: "s3.key-prefix", def: `"blobs/"`, doc: "what the names of objects begin with", field: func(c *Config) any { return &c.S3.KeyPrefix }},
 	{path: "s3.storage-class", def: `"STANDARD"`, doc: "storage class of new objects: " + code(storageClasses),

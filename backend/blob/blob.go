@@ -134,7 +134,8 @@ type ReaderInto interface {
 // Uploads is an optional ability of a Store: uploads that were neither completed nor aborted, as a killed process
 // leaves them.
 type Uploads interface {
-	// ListUploads yields the open uploads whose keys begin with prefix, in key order. Size is what is stored so far.
+	// ListUploads yields the open uploads whose keys begin with prefix, in key order. Size is what is stored so far, and
+	// Created when the last of it was, or when the upload began, where that isn't known.
 	ListUploads(ctx context.Context, prefix []byte) iter.Seq2[Info, error]
 	// AbortUpload drops an open upload by key, with all its parts. A missing one is no error.
 	AbortUpload(ctx context.Context, key Key) error

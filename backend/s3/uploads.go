@@ -6,6 +6,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -31,7 +32,7 @@ func (s *Store) ListUploads(ctx context.Context, prefix []byte) iter.Seq2[blob.I
 		}
 		for _, u := range all {
 			if u.id != nil {
-				if u.info.Size, err = s.partsSize(ctx, u); err != nil {
+				if u.info.Size, u.info.Created, err = s.stored(ctx, u); err != nil {
 					if code(err) == "NoSuchUpload" {
 						continue // it ended meanwhile
 					}
@@ -119,19 +120,23 @@ func (s *Store) pendingUploads(prefix []byte) (all []openUpload) {
 	return all
 }
 
-// partsSize sums what is stored of an upload.
-func (s *Store) partsSize(ctx context.Context, u openUpload) (size int64, err error) {
+// stored sums what is stored of an upload, and tells when the last of it was, or when the upload began.
+func (s *Store) stored(ctx context.Context, u openUpload) (size int64, last time.Time, err error) {
+	last = u.info.Created
 	pages := s3.NewListPartsPaginator(s.client, &s3.ListPartsInput{Bucket: &s.cfg.Bucket, Key: u.name, UploadId: u.id})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx, s.retrying())
 		if err != nil {
-			return 0, err
+			return 0, last, err
 		}
 		for _, p := range page.Parts {
 			size += aws.ToInt64(p.Size)
+			if at := aws.ToTime(p.LastModified); at.After(last) {
+				last = at
+			}
 		}
 	}
-	return size, nil
+	return size, last, nil
 }
 
 // List implements blob.Store. Content type and attributes are left out: S3 lists neither.

@@ -122,7 +122,7 @@ func (h *hybridVolume) stores() (*stores, error) {
 
 // tune sets what a volume over a bucket has of its own.
 func (h *hybridVolume) tune(o *volume.Config) {
-	o.ID = h.id
+	o.ID, o.UploadIdle = h.id, h.cfg.S3.Multipart.UploadTimeout
 	if !toBucket(h.cfg) {
 		return
 	}

@@ -18,7 +18,7 @@ import (
 // tune sets what a volume over a bucket has of its own.
 func (b *bucketVolume) tune(o *volume.Config) {
 	o.ID, o.Hints = b.id, true
-	o.StageMax = int(b.cfg.StageMax)
+	o.StageMax, o.UploadIdle = int(b.cfg.StageMax), b.cfg.S3.Multipart.UploadTimeout
 	o.PartSize, o.Parts = int64(b.cfg.S3.Multipart.PartSize), b.cfg.S3.Concurrency
 	if b.lease == nil {
 		return

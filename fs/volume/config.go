@@ -23,13 +23,16 @@ type Config struct {
 	Dirty     int64         // bytes of written data held in memory before writers wait
 	GCGrace   time.Duration // how long an unreferenced blob is kept
 	GCEvery   time.Duration // how often gc looks; 0 turns the background gc off
-	Idle      time.Duration // written data of a file that is left alone this long is committed; 0 means 5 s
-	Lease     time.Duration // a daemon that wasn't heard of this long is taken for dead; 0 means 15 s
-	Log       *slog.Logger
-	Now       func() namespace.Time // nil means the kernel's coarse clock
-	RootMode  uint32                // permission bits of a new volume's root; 0 means 0755
-	RootUID   uint32
-	RootGID   uint32
+	// UploadIdle is how long nothing must have come to an open upload of a session that ended before gc aborts it; 0 means
+	// at once.
+	UploadIdle time.Duration
+	Idle       time.Duration // written data of a file that is left alone this long is committed; 0 means 5 s
+	Lease      time.Duration // a daemon that wasn't heard of this long is taken for dead; 0 means 15 s
+	Log        *slog.Logger
+	Now        func() namespace.Time // nil means the kernel's coarse clock
+	RootMode   uint32                // permission bits of a new volume's root; 0 means 0755
+	RootUID    uint32
+	RootGID    uint32
 
 	// ID of a new volume; random if zero.
 	ID uuid.UUID

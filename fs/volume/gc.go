@@ -28,8 +28,8 @@ type Collected struct {
 }
 
 // Collect removes what no file needs: blobs that have been unreferenced for grace, and with full also everything that a
-// killed daemon may have left in the stores: orphans, open uploads, blobs without a record. It stops at the first error
-// of a store.
+// killed daemon may have left in the stores: orphans, open uploads, blobs without a record. A grace of 0 takes open uploads
+// at once as well, however short they have been idle. It stops at the first error of a store.
 func (v *Volume) Collect(ctx context.Context, grace time.Duration, full bool) (Collected, error) {
 	var sum Collected
 	if err := v.writable(ctx); err != nil {
@@ -161,7 +161,11 @@ func (v *Volume) collectLost(ctx context.Context, grace time.Duration, sum *Coll
 			sum.Orphans++
 		}
 	}
-	uploads, err := v.dropUploads(ctx, nil)
+	idle := v.cfg.UploadIdle
+	if grace == 0 {
+		idle = 0
+	}
+	uploads, err := v.dropUploads(ctx, nil, idle)
 	sum.Uploads += uploads
 	if err != nil {
 		return err
@@ -179,8 +183,9 @@ func (v *Volume) collectLost(ctx context.Context, grace time.Duration, sum *Coll
 	return err
 }
 
-// dropUploads aborts the open uploads below a prefix that aren't a living session's.
-func (v *Volume) dropUploads(ctx context.Context, prefix []byte) (int, error) {
+// dropUploads aborts the open uploads below a prefix that aren't a living session's and to which nothing came for a time
+// of the store's clock.
+func (v *Volume) dropUploads(ctx context.Context, prefix []byte, idle time.Duration) (int, error) {
 	up, ok := v.blobs.(blob.Uploads)
 	if !ok {
 		return 0, nil
@@ -194,7 +199,7 @@ func (v *Volume) dropUploads(ctx context.Context, prefix []byte) (int, error) {
 		if err != nil {
 			return dropped, err
 		}
-		if live {
+		if live || idle > 0 && time.Since(info.Created) < idle {
 			continue
 		}
 		if err := up.AbortUpload(ctx, info.Key); err != nil {

@@ -134,7 +134,7 @@ func (v *Volume) buryDead(ctx context.Context, dead []uint64) error {
 
 // bury removes what a dead session stored, and at last its record.
 func (v *Volume) bury(ctx context.Context, id uint64) error {
-	if _, err := v.dropUploads(ctx, blob.SessionPrefix(id)); err != nil {
+	if _, err := v.dropUploads(ctx, blob.SessionPrefix(id), v.cfg.UploadIdle); err != nil {
 		return err
 	}
 	if _, err := v.dropUnknown(ctx, blob.SessionPrefix(id), time.Time{}); err != nil {

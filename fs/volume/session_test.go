@@ -189,3 +189,39 @@ func change(t testing.TB, ns namespace.Store, fn func(tx namespace.Tx) error) {
 	t.Helper()
 	must(t, ns.Update(ctx, namespace.OpID{}, namespace.Want{}, fn))
 }
+
+// TestIdleUploads keeps the upload of a session that ended until it was idle for as long as the configuration says; then
+// the background's gc aborts it. The upload of a living session stays, however long it is idle.
+func TestIdleUploads(t *testing.T) {
+	const idle = 1500 * time.Millisecond
+	e := newEnv(t, func(cfg *volume.Config) { cfg.UploadIdle, cfg.GCEvery = idle, 10*time.Millisecond })
+	upload := func(key blob.Key) {
+		up, err := e.bs.NewUpload(ctx, key, nil)
+		must(t, err)
+		must(t, up.PutPart(ctx, 1, pattern(100<<10, 1)))
+	}
+	begun := time.Now()
+	upload(e.v.NewBlobKey())
+	e.crash()
+	e.buried()
+	alive := e.v.NewBlobKey()
+	upload(alive)
+	got, err := e.v.Collect(ctx, time.Hour, true)
+	must(t, err)
+	if _, n := e.storedBlobs(); time.Since(begun) < idle && (got.Uploads != 0 || n != 2) {
+		t.Errorf("collected %+v and left %d uploads, want the young one left", got, n)
+	}
+	eventually(t, "the upload of the dead session aborted", func() bool { _, n := e.storedBlobs(); return n == 1 })
+	if d := time.Since(begun); d < idle {
+		t.Errorf("aborted after %v, want %v at least", d, idle)
+	}
+	time.Sleep(idle)
+	if got, err := e.v.Collect(ctx, time.Nanosecond, true); err != nil || got.Uploads != 0 {
+		t.Errorf("collected %+v, %v: the living session's upload is to be left", got, err)
+	}
+	must(t, e.bs.(blob.Uploads).AbortUpload(ctx, alive))
+	upload(blob.NewKey(7, 1))
+	if got, err := e.v.Collect(ctx, 0, true); err != nil || got.Uploads != 1 {
+		t.Errorf("without a grace: collected %+v, %v", got, err)
+	}
+}

@@ -75,8 +75,27 @@ func (v *Volume) collectDue(ctx context.Context) error {
 		if err := v.collectBlobs(ctx, grace, false, new(Collected)); err != nil {
 			return err
 		}
-		return v.dropStrays(ctx, v.cfg.GCGrace, new(Collected))
+		if err := v.dropStrays(ctx, v.cfg.GCGrace, new(Collected)); err != nil {
+			return err
+		}
+		return v.dropIdleUploads(ctx)
 	})
+}
+
+// dropIdleUploads looks for the uploads that were still too young when their session was cleaned up after: at the mount,
+// and then once in the time that they are given. The caller holds gcMu.
+func (v *Volume) dropIdleUploads(ctx context.Context) error {
+	if v.cfg.UploadIdle == 0 || time.Since(v.uploadsSeen) < v.cfg.UploadIdle {
+		return nil
+	}
+	n, err := v.dropUploads(ctx, nil, v.cfg.UploadIdle)
+	if n > 0 {
+		v.log.Info("aborted uploads that nobody will complete", "uploads", n)
+	}
+	if err == nil {
+		v.uploadsSeen = time.Now()
+	}
+	return err
 }
 
 // inTurn runs what must not be done by two at a time, in all daemons: deleting what no record names, and storing what

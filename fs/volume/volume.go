@@ -84,10 +84,11 @@ type Volume struct {
 	// leftover is set when the session may have stored something that no record names.
 	leftover atomic.Bool
 
-	gcMu    sync.Mutex // one collection at a time
-	reapers chan reapable
-	stop    context.CancelFunc
-	bg      *errgroup.Group
+	gcMu        sync.Mutex // one collection at a time
+	uploadsSeen time.Time  // when gc last looked for idle uploads; guarded by gcMu
+	reapers     chan reapable
+	stop        context.CancelFunc
+	bg          *errgroup.Group
 }
 
 // Open opens the volume in the two stores and starts a session in it. An empty namespace becomes a new volume, unless
