@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"syscall"
 	"time"
@@ -29,6 +30,7 @@ const maxRequest = 1 << 20
 type MountOptions struct {
 	Source     string // shown as the device in mount tables
 	AllowOther bool
+	Checked    bool // have the kernel check permissions even where only root comes near
 	ReadOnly   bool
 	Options    []string // passed on to the kernel: suid, dev, noexec, …
 	Shared     bool     // other daemons change the volume too: no write-back cache, short timeouts
@@ -68,7 +70,7 @@ func New(vol *volume.Volume, dir string, o MountOptions) (*Mount, error) {
 	opts := &fuse.MountOptions{
 		AllowOther: o.AllowOther, FsName: o.Source, Name: "graviton", Debug: o.Debug,
 		Logger:   slog.NewLogLogger(o.Log.Handler(), slog.LevelInfo),
-		Options:  append([]string{"default_permissions"}, o.Options...),
+		Options:  o.Options,
 		MaxWrite: maxRequest, MaxBackground: 64, DirectMount: os.Geteuid() == 0,
 		DirectMountFlags:  unix.MS_NOSUID | unix.MS_NODEV,
 		ExtraCapabilities: fuse.CAP_HANDLE_KILLPRIV_V2,
@@ -86,7 +88,7 @@ func New(vol *volume.Volume, dir string, o MountOptions) (*Mount, error) {
 		opts.ExplicitDataCacheControl = true
 		opts.EnableSymlinkCaching = true
 	}
-	server, err := fuse.NewServer(f, dir, opts)
+	server, err := serve(f, dir, o, opts)
 	if err != nil {
 		return nil, explainMount(dir, o, err)
 	}
@@ -99,6 +101,21 @@ func New(vol *volume.Volume, dir string, o MountOptions) (*Mount, error) {
 	}
 	setReadAhead(dir)
 	return &Mount{dir: dir, server: server, fs: f}, nil
+}
+
+// serve connects to the kernel.
+func serve(f *FS, dir string, o MountOptions, opts *fuse.MountOptions) (*fuse.Server, error) {
+	var answers fuse.RawFileSystem = private{f}
+	if o.AllowOther || o.Checked || os.Geteuid() != 0 {
+		answers = f
+		opts.Options = append([]string{"default_permissions"}, opts.Options...)
+	}
+	readers := runtime.GOMAXPROCS(0) // go-fuse reads from one thread more
+	server, err := fuse.NewServer(answers, dir, opts)
+	// A thread that waits in read(2) keeps its processor, in Go's sense, until the scheduler's watch takes it away. With
+	// one for each reader and some over, a request never waits for that.
+	runtime.GOMAXPROCS(2 * (readers + 1))
+	return server, err
 }
 
 // Dir is the mount point.

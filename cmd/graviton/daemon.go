@@ -117,8 +117,8 @@ func (d *daemon) start(ctx context.Context) (ctl *control.Server, err error) {
 		source = control.SourcePrefix + cfg.StateDir
 	}
 	d.mount, err = fs.New(d.volume, d.m.dir, fs.MountOptions{
-		Source: source, AllowOther: d.m.opts.allowOther, ReadOnly: d.m.opts.readOnly, Options: d.m.opts.kernel,
-		Shared: d.stores.shared, Remote: remote, Far: d.stores.far, Debug: d.m.opts.debug, Log: d.log,
+		Source: source, AllowOther: d.m.opts.allowOther, Checked: d.m.opts.checked, ReadOnly: d.m.opts.readOnly,
+		Options: d.m.opts.kernel, Shared: d.stores.shared, Remote: remote, Far: d.stores.far, Debug: d.m.opts.debug, Log: d.log,
 	})
 	if err != nil {
 		return nil, err

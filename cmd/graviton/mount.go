@@ -28,9 +28,9 @@ func mountCommand() *cli.Command {
 			"  graviton mount /mnt/data\n" +
 			"  graviton mount --set state-dir=/srv/graviton -o allow_other,noatime /mnt/data\n" +
 			"  graviton mount --ephemeral /tmp/scratch       the data goes with the unmount\n\n" +
-			"Options (-o), as for mount(8): ro, allow_other, nonempty, noatime, relatime, strictatime, suid, dev, noexec,\n" +
-			"fsname=NAME, debug; exclusive keeps other daemons away from a volume that could be shared, which makes it faster;\n" +
-			"those that only fstab needs (_netdev, nofail, x-...) are accepted.",
+			"Options (-o), as for mount(8): ro, allow_other, default_permissions, nonempty, noatime, relatime, strictatime,\n" +
+			"suid, dev, noexec, fsname=NAME, debug; exclusive keeps other daemons away from a volume that could be shared,\n" +
+			"which makes it faster; those that only fstab needs (_netdev, nofail, x-...) are accepted.",
 		Flags: configFlags(
 			&cli.StringSliceFlag{Name: "options", Aliases: []string{"o"}, Usage: "mount `OPTIONS`"},
 			&cli.BoolFlag{Name: "foreground", Aliases: []string{"f"}, Usage: "stay in the foreground and log to stderr"},

@@ -11,21 +11,22 @@ import (
 
 // mountOptions is what -o says.
 type mountOptions struct {
-	readOnly, allowOther, nonEmpty, debug, exclusive bool
-	atime                                            volume.Atime
-	kernel                                           []string // passed on
-	source                                           string
+	readOnly, allowOther, checked, nonEmpty, debug, exclusive bool
+	atime                                                     volume.Atime
+	kernel                                                    []string // passed on
+	source                                                    string
 }
 
 // Options by what they do. ignored are those that mount(8), fstab and systemd keep for themselves, and what is so anyway.
 var (
 	kernelOptions  = []string{"suid", "nosuid", "dev", "nodev", "exec", "noexec"}
 	ignoredOptions = []string{
-		"rw", "defaults", "auto", "noauto", "user", "nouser", "users", "_netdev", "nofail", "default_permissions",
+		"rw", "defaults", "auto", "noauto", "user", "nouser", "users", "_netdev", "nofail",
 		"async", "diratime", "nodiratime", "iversion", "noiversion", "lazytime", "nolazytime",
 	}
 	ownOptions = []string{
-		"ro", "exclusive", "allow_other", "nonempty", "debug", "noatime", "atime", "relatime", "norelatime", "strictatime",
+		"ro", "exclusive", "allow_other", "default_permissions", "nonempty", "debug",
+		"noatime", "atime", "relatime", "norelatime", "strictatime",
 	}
 )
 
@@ -41,6 +42,8 @@ func parseOptions(lists []string) (mountOptions, error) {
 			o.exclusive = true
 		case "allow_other":
 			o.allowOther = true
+		case "default_permissions":
+			o.checked = true
 		case "nonempty":
 			o.nonEmpty = true
 		case "debug":
