@@ -32,21 +32,10 @@ func Plot(file string, lines []Line, targets []Target) error {
 	}
 	width := vg.Points(36 / float64(len(targets)-1))
 	for i, t := range targets[:len(targets)-1] {
-		values := make(plotter.Values, len(names))
-		for j, name := range names {
-			if l := pickLines(lines, name, t.Name); len(l) > 0 {
-				values[j] = l[0].Ratio
-			}
-		}
-		bars, err := plotter.NewBarChart(values, width)
-		if err != nil {
+		offset := width * vg.Length(float64(i)-float64(len(targets)-2)/2)
+		if err := addBars(p, t.Name, shares(lines, names, t.Name), width, offset, barColors[i%len(barColors)]); err != nil {
 			return err
 		}
-		bars.Color = barColors[i%len(barColors)]
-		bars.LineStyle.Width = 0
-		bars.Offset = width * vg.Length(float64(i)-float64(len(targets)-2)/2)
-		p.Add(bars)
-		p.Legend.Add(t.Name, bars)
 	}
 	one := plotter.NewFunction(func(float64) float64 { return 1 })
 	one.Dashes = []vg.Length{vg.Points(4), vg.Points(4)}
@@ -56,9 +45,51 @@ func Plot(file string, lines []Line, targets []Target) error {
 	// Room for the outer bars, and for the line at 1.
 	p.X.Min, p.X.Max = -0.7, float64(len(names))-0.3
 	p.Y.Max = max(p.Y.Max, 1.05)
+	if p.Y.Max >= mostShare { // room for the figures
+		p.Y.Max = mostShare * 1.08
+	}
 	p.X.Tick.Label.Rotation = 0.6
 	p.X.Tick.Label.XAlign = -1
 	return p.Save(vg.Length(len(names)+3)*vg.Points(48), vg.Points(320), file)
+}
+
+// mostShare is where bars end: one work that a cache does many times as fast would make the others too small to see.
+const mostShare = 2
+
+// shares are a target's rates in each work; 0 where it wasn't measured.
+func shares(lines []Line, works []string, target string) plotter.Values {
+	values := make(plotter.Values, len(works))
+	for i, work := range works {
+		if l := pickLines(lines, work, target); len(l) > 0 {
+			values[i] = l[0].Ratio
+		}
+	}
+	return values
+}
+
+// addBars draws a target's bars, with the figure on those that are cut off.
+func addBars(p *plot.Plot, name string, values plotter.Values, width, offset vg.Length, fill color.Color) error {
+	var cut plotter.XYLabels
+	for i, v := range values {
+		if v > mostShare {
+			values[i] = mostShare
+			cut.XYs = append(cut.XYs, plotter.XY{X: float64(i), Y: mostShare})
+			cut.Labels = append(cut.Labels, fmt.Sprintf("%.1f", v))
+		}
+	}
+	bars, err := plotter.NewBarChart(values, width)
+	if err != nil {
+		return err
+	}
+	bars.Color, bars.Offset, bars.LineStyle.Width = fill, offset, 0
+	figures, err := plotter.NewLabels(cut)
+	if err != nil {
+		return err
+	}
+	figures.Offset = vg.Point{X: offset - width/2}
+	p.Add(bars, figures)
+	p.Legend.Add(name, bars)
+	return nil
 }
 
 func pickLines(lines []Line, work, target string) []Line {

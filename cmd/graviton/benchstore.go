@@ -66,7 +66,22 @@ func benchStore(c *cli.Context) error {
 	if row == config.BackendS3 && c.Duration("latency") >= farLatency {
 		row = farBucket
 	}
-	return bench.PrintStore(table, cfg.Backend, lines, expected[row])
+	return bench.PrintStore(table, storeLabel(cfg, c.Duration("latency")), lines, expected[row])
+}
+
+// storeLabel names what was measured.
+func storeLabel(cfg *config.Config, latency time.Duration) string {
+	label := cfg.Backend
+	switch {
+	case toBucket(cfg):
+		label += " and s3"
+	case cfg.Backend == config.BackendPostgres && cfg.Postgres.UseLargeObjects:
+		label += ", large objects"
+	}
+	if latency > 0 {
+		label += fmt.Sprintf(", %s away", latency)
+	}
+	return label
 }
 
 // benchGrowth lets one thing grow in a directory.
