@@ -105,6 +105,12 @@ func (s *Store) Put(ctx context.Context, key blob.Key, r io.ReaderAt, size int64
 	return s.inner.Put(ctx, key, r, size, attr)
 }
 
+// PutHot forwards to a store that has storage classes; for another it is Put.
+func (s *Store) PutHot(ctx context.Context, key blob.Key, r io.ReaderAt, size int64, attr blob.Attributes) error {
+	s.reuse(key)
+	return blob.PutHot(ctx, s.inner, key, r, size, attr)
+}
+
 // NewUpload forwards.
 func (s *Store) NewUpload(ctx context.Context, key blob.Key, attr blob.Attributes) (blob.Upload, error) {
 	s.reuse(key)

@@ -61,7 +61,8 @@ var (
 	compressions   = []string{"lz4", "snappy", "zstd", "none"}
 	tiers          = []string{"hot", "warm", "cold"}
 	storageClasses = []string{"STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "REDUCED_REDUNDANCY",
-		"GLACIER_IR", "GLACIER", "DEEP_ARCHIVE"}
+		"GLACIER_IR", "GLACIER", "DEEP_ARCHIVE", "EXPRESS_ONEZONE", "OUTPOSTS", "SNOW", "FSX_OPENZFS", "FSX_ONTAP",
+		"AWS_BACKUP_WARM", "AWS_BACKUP_LOW_COST_WARM"}
 )
 
 const (

@@ -2,6 +2,7 @@ package blob
 
 import (
 	"context"
+	"io"
 	"time"
 )
 
@@ -9,6 +10,20 @@ import (
 type BatchDeleter interface {
 	// DeleteBatch removes the blobs at once. Missing keys are no error. After an error some are gone and some aren't.
 	DeleteBatch(ctx context.Context, keys []Key) error
+}
+
+// HotPutter is an optional ability of a Store that has storage classes, some of which can't be read at once.
+type HotPutter interface {
+	// PutHot is Put of what is to be readable at once, whatever the class of other blobs.
+	PutHot(ctx context.Context, key Key, r io.ReaderAt, size int64, attr Attributes) error
+}
+
+// PutHot stores a blob by HotPutter where the store has it, else by Put.
+func PutHot(ctx context.Context, s Store, key Key, r io.ReaderAt, size int64, attr Attributes) error {
+	if h, ok := s.(HotPutter); ok {
+		return h.PutHot(ctx, key, r, size, attr)
+	}
+	return s.Put(ctx, key, r, size, attr)
 }
 
 // PartLimiter is an optional ability of an Upload that takes only so many parts. A stream of unknown length completes

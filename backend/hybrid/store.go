@@ -65,6 +65,7 @@ var (
 	_ blob.Uploads      = (*Store)(nil)
 	_ blob.BatchDeleter = (*Store)(nil)
 	_ blob.Strays       = (*Store)(nil)
+	_ blob.HotPutter    = (*Store)(nil)
 )
 
 // New puts the stores together. Closing the result closes both.

@@ -15,6 +15,22 @@ const digestChunk = 4 << 20
 
 // Put implements blob.Store. r is read once more than the bucket does, for the checksums in the manifest.
 func (s *Store) Put(ctx context.Context, key blob.Key, r io.ReaderAt, size int64, attr blob.Attributes) error {
+	return s.put(ctx, s.cfg.Bucket.Put, key, r, size, attr)
+}
+
+// PutHot implements blob.HotPutter.
+func (s *Store) PutHot(ctx context.Context, key blob.Key, r io.ReaderAt, size int64, attr blob.Attributes) error {
+	toBucket := func(ctx context.Context, key blob.Key, r io.ReaderAt, size int64, attr blob.Attributes) error {
+		return blob.PutHot(ctx, s.cfg.Bucket, key, r, size, attr)
+	}
+	return s.put(ctx, toBucket, key, r, size, attr)
+}
+
+// put stores a blob in the database, or by toBucket in the bucket.
+func (s *Store) put(
+	ctx context.Context, toBucket func(context.Context, blob.Key, io.ReaderAt, int64, blob.Attributes) error,
+	key blob.Key, r io.ReaderAt, size int64, attr blob.Attributes,
+) error {
 	if s.cfg.ToDatabase {
 		return s.cfg.Database.Put(ctx, key, r, size, attr)
 	}
@@ -29,7 +45,7 @@ func (s *Store) Put(ctx context.Context, key blob.Key, r io.ReaderAt, size int64
 	if err != nil {
 		return s.wrap("put", key, err)
 	}
-	if err := s.cfg.Bucket.Put(ctx, key, r, size, attr); err != nil {
+	if err := toBucket(ctx, key, r, size, attr); err != nil {
 		return s.wrap("put", key, err)
 	}
 	info := blob.Info{Key: key, Size: size, ContentType: contentType, Attributes: attr}

@@ -75,7 +75,7 @@ func (u *upload) resolve(ctx context.Context, refusal error, try *attempts) erro
 // completeEmpty makes a blob without bytes, which S3 has no multipart upload for.
 func (u *upload) completeEmpty(ctx context.Context) error {
 	delete(u.metadata, metaUntyped)
-	if err := u.s.putBytes(ctx, u.key, nil, u.metadata); err != nil {
+	if err := u.s.putBytes(ctx, u.key, nil, u.metadata, u.class); err != nil {
 		return err
 	}
 	if err := u.abortParts(ctx); err != nil {

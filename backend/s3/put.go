@@ -29,6 +29,20 @@ func crcHeader(crc uint32) *string {
 
 // Put implements blob.Store. What fits a part is one request; more goes through an upload, several parts at a time.
 func (s *Store) Put(ctx context.Context, key blob.Key, r io.ReaderAt, size int64, attr blob.Attributes) error {
+	return s.put(ctx, key, r, size, attr, s.class())
+}
+
+// PutHot implements blob.HotPutter: the object is STANDARD, or what else the bucket gives objects without a class.
+func (s *Store) PutHot(ctx context.Context, key blob.Key, r io.ReaderAt, size int64, attr blob.Attributes) error {
+	return s.put(ctx, key, r, size, attr, "")
+}
+
+// class is the storage class of usual blobs.
+func (s *Store) class() types.StorageClass { return types.StorageClass(s.cfg.StorageClass) }
+
+func (s *Store) put(
+	ctx context.Context, key blob.Key, r io.ReaderAt, size int64, attr blob.Attributes, class types.StorageClass,
+) error {
 	if err := s.checkWrite(ctx, key); err != nil {
 		return s.wrap(ctx, "put", key, err)
 	}
@@ -36,7 +50,7 @@ func (s *Store) Put(ctx context.Context, key blob.Key, r io.ReaderAt, size int64
 		return s.wrap(ctx, "put", key, fmt.Errorf("%w: negative size %d", blob.ErrInvalid, size))
 	}
 	if size > s.cfg.PartSize {
-		return s.wrap(ctx, "put", key, s.putLarge(ctx, key, r, size, attr))
+		return s.wrap(ctx, "put", key, s.putLarge(ctx, key, r, size, attr, class))
 	}
 	// The buffer counts as a part, so that memory is bounded however many put at once.
 	if err := s.parts.Acquire(ctx, 1); err != nil {
@@ -49,16 +63,16 @@ func (s *Store) Put(ctx context.Context, key blob.Key, r io.ReaderAt, size int64
 	if err := blob.ReadFull(r, data, 0, size); err != nil {
 		return s.wrap(ctx, "put", key, err)
 	}
-	return s.wrap(ctx, "put", key, s.putBytes(ctx, key, data, s.newMetadata(attr)))
+	return s.wrap(ctx, "put", key, s.putBytes(ctx, key, data, s.newMetadata(attr), class))
 }
 
 // putBytes stores a blob by one request.
-func (s *Store) putBytes(ctx context.Context, key blob.Key, data []byte, md map[string]string) error {
+func (s *Store) putBytes(ctx context.Context, key blob.Key, data []byte, md map[string]string, class types.StorageClass) error {
 	crc := crc32.Checksum(data, castagnoli)
 	md[metaCRC] = fmt.Sprintf("%08x", crc)
 	in := &s3.PutObjectInput{
 		Bucket: &s.cfg.Bucket, Key: s.object(key), Body: bytes.NewReader(data), ContentLength: aws.Int64(int64(len(data))),
-		ContentType: aws.String(contenttype.Detect(data)), Metadata: md, StorageClass: types.StorageClass(s.cfg.StorageClass),
+		ContentType: aws.String(contenttype.Detect(data)), Metadata: md, StorageClass: class,
 	}
 	if s.caps.Checksums {
 		in.ChecksumCRC32C = crcHeader(crc)
@@ -138,7 +152,9 @@ func (s *Store) written(ctx context.Context, key blob.Key, nonce string) (bool, 
 }
 
 // putLarge uploads r part by part. Memory is bounded by the store's part buffers.
-func (s *Store) putLarge(ctx context.Context, key blob.Key, r io.ReaderAt, size int64, attr blob.Attributes) error {
+func (s *Store) putLarge(
+	ctx context.Context, key blob.Key, r io.ReaderAt, size int64, attr blob.Attributes, class types.StorageClass,
+) error {
 	if err := s.absent(ctx, key); err != nil {
 		return err // now, and not when all is sent
 	}
@@ -146,7 +162,7 @@ func (s *Store) putLarge(ctx context.Context, key blob.Key, r io.ReaderAt, size 
 	if err != nil {
 		return err
 	}
-	u := s.newUpload(key, attr, partSize)
+	u := s.newUpload(key, attr, partSize, class)
 	defer u.forget()
 	parts := int((size + partSize - 1) / partSize)
 	// The first part by itself: it tells the content type.

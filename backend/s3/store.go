@@ -18,7 +18,8 @@ import (
 	"github.com/graviton-fs/graviton/backend/blob/contenttype"
 )
 
-// Store is the blob port on a bucket. Its optional abilities are blob.ReaderInto, blob.Uploads and blob.BatchDeleter.
+// Store is the blob port on a bucket. Its optional abilities are blob.ReaderInto, blob.Uploads, blob.BatchDeleter and
+// blob.HotPutter.
 //
 // An object that was stored survives what the server says it does; nothing else is kept here. A write whose answer
 // didn't come within IOTimeout returns blob.ErrUnavailable, and may have happened, in whole.
@@ -47,6 +48,7 @@ var (
 	_ blob.ReaderInto   = (*Store)(nil)
 	_ blob.Uploads      = (*Store)(nil)
 	_ blob.BatchDeleter = (*Store)(nil)
+	_ blob.HotPutter    = (*Store)(nil)
 )
 
 // Open connects to a bucket and finds out what it can do: see Capabilities. Unless the store is read-only, it claims

@@ -16,7 +16,7 @@ import (
 	"github.com/graviton-fs/graviton/backend/blob"
 )
 
-// TestStorageClass looks for the class in the requests themselves: of blobs all, of marker and lease none.
+// TestStorageClass looks for the class in the requests themselves: of blobs all but those that are to stay hot, of marker and lease none.
 func TestStorageClass(t *testing.T) {
 	s, proxy, _ := proxied(t, func(c *Config) { c.StorageClass = "STANDARD_IA" })
 	put(t, s, random(1000))
@@ -28,6 +28,13 @@ func TestStorageClass(t *testing.T) {
 	u, err = s.NewUpload(t.Context(), newKey(), nil)
 	check(t, err)
 	check(t, u.Complete(t.Context(), 0, 0))
+	hot := map[string]bool{}
+	for _, size := range []int{1000, 6 << 20} {
+		key, data := newKey(), random(size)
+		check(t, s.PutHot(t.Context(), key, bytes.NewReader(data), int64(size), nil))
+		expect(t, s, key, data)
+		hot["/"+s.cfg.Bucket+"/"+*s.object(key)] = true
+	}
 	l, err := s.AcquireLease(t.Context(), LeaseConfig{})
 	check(t, err)
 	check(t, l.Release(t.Context()))
@@ -35,7 +42,7 @@ func TestStorageClass(t *testing.T) {
 	for _, r := range proxy.Requests() {
 		class := r.Header.Get("X-Amz-Storage-Class")
 		switch {
-		case strings.Contains(r.Path, "/meta/"):
+		case strings.Contains(r.Path, "/meta/"), hot[r.Path]:
 			if class != "" {
 				t.Errorf("%s %s has the class %s", r.Op, r.Path, class)
 			}

@@ -25,6 +25,7 @@ type upload struct {
 	s        *Store
 	key      blob.Key
 	metadata map[string]string
+	class    types.StorageClass
 	partSize int64
 	created  time.Time
 
@@ -61,12 +62,12 @@ func (s *Store) NewUpload(ctx context.Context, key blob.Key, attr blob.Attribute
 	if !s.caps.Multipart {
 		return nil, s.wrap(ctx, "new upload", key, fmt.Errorf("%w: the server has no multipart uploads", blob.ErrInvalid))
 	}
-	return s.newUpload(key, attr, s.cfg.PartSize), nil
+	return s.newUpload(key, attr, s.cfg.PartSize, s.class()), nil
 }
 
-func (s *Store) newUpload(key blob.Key, attr blob.Attributes, partSize int64) *upload {
+func (s *Store) newUpload(key blob.Key, attr blob.Attributes, partSize int64, class types.StorageClass) *upload {
 	u := &upload{
-		s: s, key: key, metadata: s.newMetadata(attr), partSize: partSize, created: time.Now(),
+		s: s, key: key, metadata: s.newMetadata(attr), class: class, partSize: partSize, created: time.Now(),
 		starting: make(chan struct{}, 1), parts: map[int]part{},
 	}
 	s.mu.Lock()
@@ -172,7 +173,7 @@ func (u *upload) start(ctx context.Context, first []byte, check bool) (id string
 	}
 	in := &s3.CreateMultipartUploadInput{
 		Bucket: &u.s.cfg.Bucket, Key: u.s.object(u.key), Metadata: u.metadata,
-		StorageClass: types.StorageClass(u.s.cfg.StorageClass),
+		StorageClass: u.class,
 	}
 	if first != nil {
 		in.ContentType = aws.String(contenttype.Detect(first))

@@ -94,7 +94,7 @@ func openS3Stores(ctx context.Context, cfg *config.Config, how access, log *slog
 	}
 	return &stores{
 		names: b.local.db.Namespace(), blobs: b.blobs, bare: b.bucket, cache: b.blobs, far: true, close: b.close,
-		tune: b.tune, opened: b.opened, describe: b.describe, spent: b.spent, notice: b.notice,
+		tune: b.tune, opened: b.opened, describe: b.describe, spent: b.spent, notice: b.notice + archiveNotice(cfg),
 	}, nil
 }
 

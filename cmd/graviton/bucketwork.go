@@ -132,6 +132,15 @@ func prices(cfg *config.Config) s3.Prices {
 	}
 }
 
+// archiveNotice tells the user what an archive class means.
+func archiveNotice(cfg *config.Config) string {
+	if !s3.Archived(cfg.S3.StorageClass) {
+		return ""
+	}
+	return fmt.Sprintf("Objects of the storage class %s can't be read before they are restored: reading a large file will be an "+
+		"I/O error. Small files stay readable.\n", cfg.S3.StorageClass)
+}
+
 // spent is what the requests since the store was opened cost, in US dollars.
 func (b *bucketVolume) spent() float64 { return b.bucket.Metrics().Cost(prices(b.cfg)) }
 

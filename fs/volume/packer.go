@@ -84,7 +84,7 @@ func (p *packer) store(ctx context.Context) error {
 	}
 	ctx = context.WithoutCancel(ctx)
 	key := v.newKey()
-	if err := v.blobs.Put(ctx, key, bytes.NewReader(content), int64(len(content)), nil); err != nil {
+	if err := blob.PutHot(ctx, v.blobs, key, bytes.NewReader(content), int64(len(content)), nil); err != nil {
 		v.leftover.Store(true)
 		return err
 	}
