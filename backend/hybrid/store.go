@@ -12,6 +12,7 @@ import (
 	"io"
 	"iter"
 	"log/slog"
+	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
@@ -45,7 +46,10 @@ type Config struct {
 	Bucket   blob.Store // those of which they say InBucket
 	// ToDatabase stores new blobs in the database instead of the bucket.
 	ToDatabase bool
-	Logger     *slog.Logger // slog.Default() if nil
+	// Patience is how long reads wait for an object that is missing while its row is there: for a bucket that is a replica
+	// and lags behind the database. 0 doesn't wait.
+	Patience time.Duration
+	Logger   *slog.Logger // slog.Default() if nil
 }
 
 // remembered is for how many blobs it is known without asking where they are.
@@ -56,7 +60,8 @@ const remembered = 1 << 16
 // survives what its row survives.
 type Store struct {
 	cfg   Config
-	known *lru.Cache[blob.Key, string] // where blobs are: they never move
+	known *lru.Cache[blob.Key, string]    // where blobs are: they never move
+	late  *lru.Cache[blob.Key, time.Time] // since when objects are awaited
 }
 
 var (
@@ -74,7 +79,11 @@ func New(cfg Config) (*Store, error) {
 		cfg.Logger = slog.Default()
 	}
 	known, err := lru.New[blob.Key, string](remembered)
-	return &Store{cfg: cfg, known: known}, err
+	if err != nil {
+		return nil, err
+	}
+	late, err := lru.New[blob.Key, time.Time](remembered)
+	return &Store{cfg: cfg, known: known, late: late}, err
 }
 
 // Close implements blob.Store.
@@ -147,7 +156,7 @@ func (s *Store) vanished(ctx context.Context, key blob.Key, backend string, err 
 	if uerr := s.cfg.Rows.Unhealthy(ctx, backend, key); uerr != nil && !errors.Is(uerr, blob.ErrReadOnly) {
 		s.cfg.Logger.Warn("cannot note that an object is missing", "key", key.String(), "err", uerr)
 	}
-	return fmt.Errorf("the database has its row, and the object is missing: %w", err)
+	return fmt.Errorf("%w: %w", errMissing, err)
 }
 
 // Stat implements blob.Store. What it says is the row's; whether the bytes are there is looked at.
@@ -160,9 +169,9 @@ func (s *Store) Stat(ctx context.Context, key blob.Key) (blob.Info, error) {
 	if err != nil || name != InBucket {
 		return info, s.wrap("stat", key, err)
 	}
-	object, err := store.Stat(ctx, key)
+	object, err := arrived(ctx, s, key, name, func() (blob.Info, error) { return store.Stat(ctx, key) })
 	if err != nil {
-		return blob.Info{}, s.wrap("stat", key, s.vanished(ctx, key, name, err))
+		return blob.Info{}, s.wrap("stat", key, err)
 	}
 	if object.Size != info.Size {
 		return blob.Info{}, s.wrap("stat", key, fmt.Errorf("%w: its object has %d bytes, its row says %d", blob.ErrCorrupt,
@@ -177,9 +186,9 @@ func (s *Store) Open(ctx context.Context, key blob.Key, off, n int64) (io.ReadCl
 	if err != nil {
 		return nil, s.wrap("open", key, err)
 	}
-	r, err := store.Open(ctx, key, off, n)
+	r, err := arrived(ctx, s, key, name, func() (io.ReadCloser, error) { return store.Open(ctx, key, off, n) })
 	if err != nil {
-		return nil, s.wrap("open", key, s.vanished(ctx, key, name, err))
+		return nil, s.wrap("open", key, err)
 	}
 	if name != InBucket || off != 0 || n >= 0 {
 		return r, nil
@@ -197,8 +206,8 @@ func (s *Store) ReadInto(ctx context.Context, key blob.Key, p []byte, off int64)
 	if err != nil {
 		return 0, s.wrap("read", key, err)
 	}
-	n, err := blob.ReadAt(ctx, store, key, p, off)
-	return n, s.wrap("read", key, s.vanished(ctx, key, name, err))
+	n, err := arrived(ctx, s, key, name, func() (int, error) { return blob.ReadAt(ctx, store, key, p, off) })
+	return n, s.wrap("read", key, err)
 }
 
 // List implements blob.Store: it yields the rows, of both stores.

@@ -43,7 +43,8 @@ func (s *Store) claim(ctx context.Context) error {
 		return err
 	}
 	if s.cfg.ReadOnly {
-		return fmt.Errorf("%w: there is no volume yet, and a read-only store makes none", ErrConfig)
+		return fmt.Errorf("%w: there is no volume yet, and a read-only store makes none; a replica of a bucket may not have %s yet",
+			ErrConfig, s.url(name))
 	}
 	_, err = s.putMeta(ctx, name, marker{markerFormat, s.cfg.VolumeID, time.Now().UTC()}, putCondition{absent: s.caps.ConditionalWrites})
 	if err != nil && !refused(err) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -102,9 +103,13 @@ func (h *hybridVolume) claim(ctx context.Context) error {
 
 // stores puts the stores together. Their close closes all.
 func (h *hybridVolume) stores() (*stores, error) {
+	var patience time.Duration
+	if h.how.readOnly { // maybe a standby and a replica of the bucket
+		patience = h.cfg.IOTimeout
+	}
 	blobs, err := hybrid.New(hybrid.Config{
 		Name: postgresName(h.cfg) + " with " + where(h.cfg), Rows: h.db.Rows(), Database: h.db.Blobs(), Bucket: h.bucket,
-		ToDatabase: !toBucket(h.cfg), Logger: h.log,
+		ToDatabase: !toBucket(h.cfg), Patience: patience, Logger: h.log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, h.bucket.Close(), h.db.Close())

@@ -62,6 +62,15 @@ func NewHybrid(t testing.TB, server *s3test.Server, endpoint, more string) *S3 {
 	return s
 }
 
+// HybridIn is NewHybrid for a database that is there, with the bucket of a name. db is a configuration of a volume in it
+// that says blob-storage = "s3".
+func HybridIn(t testing.TB, db Config, server *s3test.Server, bucket, endpoint, more string) *S3 {
+	t.Helper()
+	s := &S3{Server: server, Bucket: bucket}
+	s.add(t, db, endpoint, more)
+	return s
+}
+
 // Other is a configuration of another volume, in a database of its own, for the same place in the bucket.
 func (s *S3) Other(t testing.TB) Config {
 	t.Helper()
@@ -73,7 +82,12 @@ func (s *S3) Other(t testing.TB) Config {
 // beside writes the configuration of a volume in a new database with its data in the bucket.
 func (s *S3) beside(t testing.TB, endpoint, more string) {
 	t.Helper()
-	db := OnServer(t, pgtest.Shared(t), `blob-storage = "s3"`)
+	s.add(t, OnServer(t, pgtest.Shared(t), `blob-storage = "s3"`), endpoint, more)
+}
+
+// add writes the bucket into the configuration of a volume in a database.
+func (s *S3) add(t testing.TB, db Config, endpoint, more string) {
+	t.Helper()
 	s.Config, s.env = db.File, db.Env
 	f, err := os.OpenFile(s.Config, os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
