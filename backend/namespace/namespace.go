@@ -94,6 +94,9 @@ type Want struct {
 	Xattrs  []XattrKey
 	// Reclaims marks a transaction that frees space: it may use the store's reserve when the store is full.
 	Reclaims bool
+	// Undo, unless nil, is called after a run of fn that came to nothing and before the store waits for anything and
+	// runs it again: fn lets go of what it took beside tx, such as a lock that other transactions' fn wait for.
+	Undo func()
 }
 
 // InodeWant asks for an inode.

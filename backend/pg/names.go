@@ -14,7 +14,8 @@ import (
 // names is the namespace port. Every daemon on the database has one.
 //
 // A View is one exchange if it reads no more than it wants, and otherwise a REPEATABLE READ transaction. An Update is
-// two: BEGIN, locks and reads, then writes and COMMIT; see txlocks.go for what makes it serializable.
+// two: BEGIN, locks and reads, then writes and COMMIT; see txlocks.go for what makes it serializable. It is one if all
+// that it reads is remembered and hasn't changed, see guess.go.
 type names struct {
 	db       *DB
 	store    string // as errors name it
@@ -26,6 +27,7 @@ type names struct {
 	syncer   syncer
 	crashes  crashes
 	notify   notifier
+	guesses  guesses
 	fence    atomic.Uint64 // the session without which no Update commits; 0 for none
 
 	stop context.CancelFunc
@@ -49,6 +51,8 @@ type namesStats struct {
 	retries   atomic.Uint64 // runs of a transaction after a lost connection
 	lost      atomic.Uint64 // commits whose answer was lost
 	found     atomic.Uint64 // thereof committed
+	guessed   atomic.Uint64 // Updates that ran on what was remembered
+	wrong     atomic.Uint64 // thereof on something that had changed
 }
 
 // NamespaceStats counts what the namespace did since it was opened.
@@ -61,6 +65,8 @@ type NamespaceStats struct {
 	Retries   uint64 // runs after a lost connection
 	Lost      uint64 // commits whose answer was lost
 	Found     uint64 // thereof committed
+	Guessed   uint64 // Updates that ran on what was remembered
+	Wrong     uint64 // thereof on something that had changed
 }
 
 // NamespaceStats returns the counters of the namespace, for metrics.
@@ -68,7 +74,7 @@ func (db *DB) NamespaceStats() NamespaceStats {
 	s := &db.names.stats
 	return NamespaceStats{
 		Trips: s.trips.Load(), Views: s.views.Load(), Reruns: s.reruns.Load(), Updates: s.updates.Load(),
-		Conflicts: s.conflicts.Load(), Retries: s.retries.Load(), Lost: s.lost.Load(), Found: s.found.Load(),
+		Conflicts: s.conflicts.Load(), Retries: s.retries.Load(), Lost: s.lost.Load(), Found: s.found.Load(), Guessed: s.guessed.Load(), Wrong: s.wrong.Load(),
 	}
 }
 
@@ -85,6 +91,7 @@ func newNames(ctx context.Context, db *DB) (*names, error) {
 	s.notFound = &namespace.Error{Op: "get", Store: s.store, Err: namespace.ErrNotFound}
 	s.syncer.init(s.flushLog)
 	s.notify.init()
+	s.guesses.init()
 	if !db.cfg.ReadOnly {
 		if err := s.mark(ctx); err != nil {
 			return nil, err
@@ -138,6 +145,7 @@ func (s *names) View(ctx context.Context, want namespace.Want, fn func(tx namesp
 		if err != nil {
 			return s.wrap("view", err)
 		}
+		s.guesses.learn(t)
 		if err := fn(t); !t.again {
 			return t.outcome(err)
 		}

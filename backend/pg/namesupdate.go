@@ -27,7 +27,10 @@ type update struct {
 	want namespace.Want
 	fn   func(tx namespace.Tx) error
 	set  lockSet // to be taken at first
-	fail error   // of fn: the transaction was rolled back and is not run again
+	// guessed says that the transaction was run on what is remembered, which is done once.
+	guessed bool
+	ran     bool  // fn was run, and may have taken something; see Want.Undo
+	fail    error // of fn: the transaction was rolled back and is not run again
 	// fence is the session that must be alive, or 0.
 	fence uint64
 }
@@ -94,15 +97,44 @@ func pause(ctx context.Context, d time.Duration) error {
 
 // once runs the transaction once.
 func (u *update) once(ctx context.Context) error {
+	u.undo()
 	conn, err := u.s.begin(ctx)
 	if err != nil {
 		return err
 	}
+	if t := u.guess(ctx); t != nil {
+		err := u.commitGuess(ctx, t, conn)
+		if !errors.Is(err, errConflict) {
+			return u.ended(ctx, t, err)
+		}
+	}
+	u.undo()
 	t := &tx{s: u.s, ctx: ctx, conn: conn, update: true, held: lockSet{}, need: lockSet{}}
 	t.held.addAll(u.set)
-	err = u.transact(ctx, t)
-	conn.end(ctx)
+	return u.ended(ctx, t, u.transact(ctx, t))
+}
+
+// undo has fn let go of what an earlier run of it took, before anything is waited for.
+func (u *update) undo() {
+	if u.ran && u.want.Undo != nil {
+		u.want.Undo()
+	}
+	u.ran = false
+}
+
+// call runs fn.
+func (u *update) call(t *tx) error {
+	u.ran = true
+	return u.fn(t)
+}
+
+// ended gives the connection back, and returns what became of the transaction.
+func (u *update) ended(ctx context.Context, t *tx, err error) error {
+	t.conn.end(ctx)
 	switch {
+	case err == nil && u.fail == nil:
+		u.s.guesses.learn(t)
+		return nil
 	case errors.Is(err, errInDoubt):
 		return u.resolve(ctx, err)
 	case t.again && t.last == nil:
@@ -146,7 +178,7 @@ func (u *update) transact(ctx context.Context, t *tx) error {
 			return errConflict
 		}
 	}
-	err := u.fn(t)
+	err := u.call(t)
 	switch {
 	case t.last != nil:
 		return t.last
@@ -176,7 +208,12 @@ func (u *update) commit(ctx context.Context, t *tx) error {
 	if t.again {
 		return errConflict
 	}
-	err = t.conn.exchange(ctx, list)
+	return u.send(ctx, t, list)
+}
+
+// send sends a commit.
+func (u *update) send(ctx context.Context, t *tx, list []statement) error {
+	err := t.conn.exchange(ctx, list)
 	if err == nil {
 		u.s.notify.wake()
 		return nil
@@ -185,6 +222,8 @@ func (u *update) commit(ctx context.Context, t *tx) error {
 	switch {
 	case errors.Is(err, errLockBusy):
 		t.again = true
+		return errConflict
+	case errors.Is(err, errWrongGuess):
 		return errConflict
 	case errors.As(err, &pe) && !t.conn.conn.Conn().IsClosed():
 		return err
@@ -230,13 +269,20 @@ func (u *update) writes(t *tx) ([]statement, error) {
 		list = append(list, statement{sql: beginUpdate}, t.lockStatement(t.held))
 		lacks = nil
 	}
+	list = append(list, u.conditions(t)...)
+	list = append(list, u.changesOf(t, lacks))
+	list = append(list, t.flush(u.s.shard(t.conn))...)
+	return append(list, statement{sql: sqlCommit}), nil
+}
+
+// conditions returns the statements that keep the transaction from committing what it must not.
+func (u *update) conditions(t *tx) []statement {
+	var list []statement
 	if u.fence != 0 && !t.putsSession() {
 		list = append(list, statement{sql: checkFence, args: []any{int64(u.fence)}, zero: errFenced})
 	}
 	if u.s.db.cfg.CheckBlobs {
 		list = append(list, t.checkBlobs()...)
 	}
-	list = append(list, u.changesOf(t, lacks))
-	list = append(list, t.flush(u.s.shard(t.conn))...)
-	return append(list, statement{sql: sqlCommit}), nil
+	return list
 }

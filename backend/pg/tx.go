@@ -19,6 +19,7 @@ type tx struct {
 	over overlay
 	got  []span                             // what wants fetched of groups
 	late []func()                           // what completes got, once the statements were answered
+	told []told                             // what it was told without asking the server
 	join map[namespace.Ino]bool             // directories whose entries come with their inodes
 	near map[namespace.Ino]*namespace.Inode // the inodes of the last page of such a directory
 	err  error                              // of a write, which fails the transaction

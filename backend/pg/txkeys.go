@@ -165,3 +165,6 @@ func keyAt(from namespace.Key, pos string) namespace.Key {
 	}
 	return from
 }
+
+// inoOf is the inode of a key that is grouped by one.
+func inoOf(key string) namespace.Ino { return namespace.Ino(binary.BigEndian.Uint64([]byte(key[1:9]))) }

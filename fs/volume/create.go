@@ -179,6 +179,12 @@ func (v *Volume) link(ctx context.Context, ino, parent namespace.Ino, name strin
 	var rec *namespace.Inode
 	want := entryWant(parent, name)
 	want.Inodes = append(want.Inodes, namespace.InodeWant{Ino: ino, Lock: namespace.Exclusive})
+	want.Undo = func() {
+		if alive {
+			n.life.Unlock()
+			alive = false
+		}
+	}
 	err := v.update(ctx, want, func(tx namespace.Tx) error {
 		if _, err := v.freeName(tx, parent, name); err != nil {
 			return err

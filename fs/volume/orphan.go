@@ -70,6 +70,12 @@ func (v *Volume) reapSome(ctx context.Context, n *node, unheld bool) (done bool,
 	want := namespace.Want{
 		Inodes:   []namespace.InodeWant{{Ino: n.ino, Lock: namespace.Exclusive, Contents: reapBatch + 1, Orphan: true, Holds: v.members != nil}},
 		Reclaims: true,
+		Undo: func() {
+			if alive {
+				n.life.Unlock()
+				alive = false
+			}
+		},
 	}
 	err = v.update(ctx, want, func(tx namespace.Tx) error {
 		done, gone = true, false

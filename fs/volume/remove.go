@@ -32,6 +32,7 @@ func (v *Volume) remove(ctx context.Context, parent namespace.Ino, name string, 
 	alone, release := v.company()
 	defer release()
 	r := removal{v: v, alone: alone}
+	want.Undo = r.reset
 	err := v.update(ctx, want, func(tx namespace.Tx) error {
 		r.reset()
 		if _, err := directory(tx, parent); err != nil {

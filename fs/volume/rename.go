@@ -55,6 +55,7 @@ func (v *Volume) Rename(ctx context.Context, from namespace.Ino, oldName string,
 		alone, release := v.company()
 		defer release()
 		r := removal{v: v, alone: alone}
+		want.Undo = r.reset
 		err := v.update(ctx, want, func(tx namespace.Tx) error {
 			r.reset()
 			m := move{
