@@ -24,6 +24,8 @@ type Request struct {
 type Fault struct {
 	// Ops are the operations that are hit; nil is all of them.
 	Ops []string
+	// Header, if set, hits only requests that have such a header.
+	Header string
 	// Times is how many requests are hit; below 0 all of them.
 	Times int
 	// Skip lets that many requests pass first.
@@ -56,13 +58,15 @@ type Fault struct {
 	FlipRequest bool
 	// ETag replaces the answer's.
 	ETag string
+	// Ignore drops Header from the request, as a server does that doesn't know it.
+	Ignore bool
 	// Stall holds the request, without an answer, until the client gives up or the proxy is closed.
 	Stall bool
 }
 
-// hits tells whether the fault is for this operation, and counts.
-func (f *Fault) hits(op string) bool {
-	if len(f.Ops) > 0 && !slices.Contains(f.Ops, op) {
+// hits tells whether the fault is for this request, and counts.
+func (f *Fault) hits(op string, header http.Header) bool {
+	if len(f.Ops) > 0 && !slices.Contains(f.Ops, op) || f.Header != "" && header.Get(f.Header) == "" {
 		return false
 	}
 	if f.Skip > 0 {

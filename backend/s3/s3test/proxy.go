@@ -18,6 +18,7 @@ import (
 // Proxy stands between a client and a server. It records every request, and does to some of them what Inject asked
 // for. All methods may be called while requests run.
 type Proxy struct {
+	server   *Server
 	upstream string
 	front    *httptest.Server
 	back     *http.Transport
@@ -44,9 +45,9 @@ func NewTLSProxy(tb testing.TB, s *Server) *Proxy {
 func newProxy(tb testing.TB, s *Server, start func(*httptest.Server)) *Proxy {
 	tb.Helper()
 	p := &Proxy{
-		upstream: s.Addr(),
-		back:     &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64},
-		closing:  make(chan struct{}),
+		server: s, upstream: s.Addr(),
+		back:    &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64},
+		closing: make(chan struct{}),
 	}
 	p.front = httptest.NewUnstartedServer(p)
 	p.front.Config.ErrorLog = log.New(io.Discard, "", 0)
@@ -160,7 +161,7 @@ func (p *Proxy) arrive(r *http.Request) (i int, f Fault, down bool) {
 	p.parallel = max(p.parallel, p.running)
 	f.Delay = p.latency
 	for _, fault := range p.faults {
-		if fault.hits(op) {
+		if fault.hits(op, r.Header) {
 			f = *fault
 			f.Delay += p.latency
 			break
@@ -240,6 +241,13 @@ func (p *Proxy) forward(w http.ResponseWriter, r *http.Request, i int, f Fault) 
 		out.Body = nil
 	}
 	out.Header.Del("Expect") // the client has been told to continue by our reading
+	if f.Ignore {
+		out.Header.Del(f.Header)
+		if err := p.server.sign(out); err != nil {
+			reset(w)
+			return
+		}
+	}
 	resp, err := p.back.RoundTrip(out)
 	if err != nil {
 		reset(w)
