@@ -210,22 +210,28 @@ func TestRemovedAfterCopy(t *testing.T) {
 	}
 }
 
-// TestOutage stops the server while files are written: what waits goes on when it is back, and small files don't wait.
+// TestOutage stops the server for 30 s in the middle of a cp of 1 GiB, which goes on when it is back; small files don't wait.
 func TestOutage(t *testing.T) {
 	b := harness.NewS3(t, "")
 	m := harness.Start(t, b.Mount())
-	data := harness.Noise(64 << 20)
-	src := filepath.Join(t.TempDir(), "src")
-	harness.Write(t, data, src)
+	src := filepath.Join(harness.TempDir(t), "src")
+	f, err := os.Create(src)
+	harness.Check(t, err)
+	for i := range 16 {
+		_, err = f.Write(harness.Noise(64<<20 - i))
+		harness.Check(t, err)
+	}
+	harness.Check(t, f.Close())
+	large := filepath.Join(m.Dir, "large")
 	done := make(chan error, 1)
 	go func() {
-		out, err := exec.Command("cp", src, filepath.Join(m.Dir, "large")).CombinedOutput()
+		out, err := exec.Command("cp", src, large).CombinedOutput()
 		if err != nil {
 			err = fmt.Errorf("cp: %w: %s", err, out)
 		}
 		done <- err
 	}()
-	time.Sleep(100 * time.Millisecond)
+	harness.Soon(t, 30*time.Second, "an upload", func() bool { return uploads(t, b) == 1 })
 	b.Server.Kill()
 	began := time.Now()
 	harness.Write(t, []byte("small"), m.Dir, "small")
@@ -233,11 +239,18 @@ func TestOutage(t *testing.T) {
 	if d := time.Since(began); d > 2*time.Second {
 		t.Errorf("a small file took %v while the server was down", d)
 	}
-	time.Sleep(3 * time.Second)
+	time.Sleep(30 * time.Second)
+	select {
+	case err := <-done:
+		t.Fatalf("cp ended while the server was down: %v", err)
+	default:
+	}
 	harness.Check(t, b.Server.Restart())
 	harness.Check(t, <-done)
 	m.Remount()
-	harness.WantFile(t, data, m.Dir, "large")
+	if out, err := exec.Command("cmp", src, large).CombinedOutput(); err != nil {
+		t.Errorf("cmp: %v: %s", err, out)
+	}
 	harness.WantFile(t, []byte("small"), m.Dir, "renamed")
 	if res := m.RunStore("fsck", "--data"); res.Code != 0 {
 		t.Errorf("%v", res)
