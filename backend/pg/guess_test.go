@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/graviton-fs/graviton/backend/blob"
 	"github.com/graviton-fs/graviton/backend/namespace"
 	"github.com/graviton-fs/graviton/backend/pg/pgtest"
 )
@@ -143,5 +144,52 @@ func TestUndo(t *testing.T) {
 	}
 	if n := sizeOf(t, s, 20); n != 2 {
 		t.Errorf("the size is %d after two transactions that add one", n)
+	}
+}
+
+// TestGuessOfNoExtents has another daemon remove all extents of an inode that stays as it was.
+func TestGuessOfNoExtents(t *testing.T) {
+	url := pgtest.Shared(t).Database(t).URL()
+	s, other := openAt(t, Config{URL: url}).Namespace(), openAt(t, Config{URL: url}).Namespace()
+	const ino = namespace.Ino(20)
+	extent := &namespace.Extent{Ino: ino, Len: 3, Blob: blob.NewKey(1, 1)}
+	check(t, s.Update(ctx, namespace.OpID{}, namespace.Want{}, func(tx namespace.Tx) error {
+		tx.Put(&namespace.Inode{Ino: ino, Mode: 0o100644, Nlink: 1, Size: 3, Bytes: 3})
+		tx.Put(extent)
+		return nil
+	}))
+	count := func() (n int) {
+		t.Helper()
+		want := namespace.Want{
+			Inodes:  []namespace.InodeWant{{Ino: ino, Lock: namespace.Exclusive}},
+			Extents: []namespace.RangeWant{{Ino: ino, From: 0, To: 3}},
+		}
+		check(t, s.Update(ctx, namespace.OpID{}, want, func(tx namespace.Tx) error {
+			n = 0
+			if _, err := tx.Get(namespace.InodeKey{Ino: ino}); err != nil {
+				return err
+			}
+			for _, err := range namespace.Scan[*namespace.Extent](tx, namespace.ExtentKey{Ino: ino}, 0) {
+				if err != nil {
+					return err
+				}
+				n++
+			}
+			tx.Put(&namespace.Inode{Ino: 99})
+			return nil
+		}))
+		return n
+	}
+	for range 2 { // the second on what the first has read
+		if n := count(); n != 1 {
+			t.Fatalf("%d extents, want 1", n)
+		}
+	}
+	check(t, other.Update(ctx, namespace.OpID{}, namespace.Want{}, func(tx namespace.Tx) error {
+		tx.Delete(extent.Key())
+		return nil
+	}))
+	if n := count(); n != 0 {
+		t.Errorf("%d extents are seen that another daemon removed", n)
 	}
 }

@@ -19,10 +19,10 @@ const (
 	checkFree  = "SELECT 1 / (count(*) = 0)::INT FROM dentries WHERE parent = $1 AND name = $2"
 	checkBare  = "SELECT 1 / (count(*) = 0)::INT FROM xattrs WHERE ino = $1"
 	checkEmpty = "SELECT 1 / (count(*) = 0)::INT FROM extents WHERE ino = $1"
-	// Their blobs may be null, which is equal to null within arrays.
-	checkExtents = "SELECT 1 / ((array_agg(end_off ORDER BY end_off), array_agg(len ORDER BY end_off), " +
+	// Their blobs may be null, which is equal to null within arrays. Of no extents the arrays are null, not empty.
+	checkExtents = "SELECT 1 / coalesce((array_agg(end_off ORDER BY end_off), array_agg(len ORDER BY end_off), " +
 		"array_agg(blob ORDER BY end_off), array_agg(blob_off ORDER BY end_off)) = " +
-		"($2::BIGINT[], $3::BIGINT[], $4::BYTEA[], $5::BIGINT[]))::INT FROM extents WHERE ino = $1"
+		"($2::BIGINT[], $3::BIGINT[], $4::BYTEA[], $5::BIGINT[]), FALSE)::INT FROM extents WHERE ino = $1"
 )
 
 // errWrongGuess says that the transaction ran on a guess that was wrong, and was rolled back.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/graviton-fs/graviton/backend/blob"
 	"github.com/graviton-fs/graviton/backend/namespace"
+	"github.com/graviton-fs/graviton/backend/pg/pgtest"
 )
 
 // TestSyncAfterCrash wants the first Sync after a crash of the server to say that commits may be lost, and only it.
@@ -177,4 +178,24 @@ func TestLostBlobIsNotNamed(t *testing.T) {
 	if lost == 0 {
 		t.Error("no crash lost anything: nothing was tested")
 	}
+}
+
+// TestUnfinishedBlobIsNotNamed is the same crash after the end of an upload: what is left of it is the upload, unfinished.
+func TestUnfinishedBlobIsNotNamed(t *testing.T) {
+	db := openAt(t, Config{URL: pgtest.Shared(t).Database(t).URL(), CheckBlobs: true})
+	key := blob.NewKey(1, 20)
+	u, err := db.Blobs().NewUpload(ctx, key, nil)
+	check(t, err)
+	check(t, u.PutPart(ctx, 1, []byte("data")))
+	name := func() error {
+		return db.Namespace().Update(ctx, namespace.OpID{}, namespace.Want{}, func(tx namespace.Tx) error {
+			tx.Put(&namespace.Blob{Blob: key, Size: 4, Refs: 1})
+			return nil
+		})
+	}
+	if err := name(); !errors.Is(err, namespace.ErrLost) {
+		t.Errorf("a transaction that names an unfinished upload: %v, want %v", err, namespace.ErrLost)
+	}
+	check(t, u.Complete(ctx, 1, 4))
+	check(t, name())
 }

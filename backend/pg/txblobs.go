@@ -7,13 +7,13 @@ import (
 )
 
 // blobsStored divides by zero unless all of $2 blobs are there.
-const blobsStored = "SELECT 1 / (count(*) = $2)::INT FROM blobs WHERE key = ANY($1)"
+const blobsStored = "SELECT 1 / (count(*) = $2)::INT FROM blobs b WHERE b.key = ANY($1) AND" + visible
 
 var errBlobLost = fmt.Errorf("commit: a blob that was stored is gone: %w", namespace.ErrLost)
 
 // checkBlobs returns the statement that looks whether the blobs of which the transaction puts records are there. They
 // were stored by transactions before it, whose commits didn't wait for the log: a crash of the server in between would
-// have this one name data that are lost.
+// have this one name data that are lost, or of which only the end of the upload is.
 func (t *tx) checkBlobs() []statement {
 	var keys [][]byte
 	t.over.m.Ascend(string(rune(kindBlob)), func(k string, e *entry) bool {
