@@ -10,41 +10,68 @@ import (
 type reader struct {
 	mu     sync.Mutex
 	next   int64 // where a sequential reader goes on
-	window int64 // bytes to fetch ahead
+	window int64 // bytes to fetch ahead; 0 while the blob isn't read in order
 	until  int64 // how far that was done
-	size   int64 // of the blob, once its end was seen
+	size   int64 // of the blob; 0 while it isn't known
+	asked  bool  // the store was asked for the size
 }
 
-// firstWindow is how far a blob is fetched ahead when reading it in order begins, in bytes.
-const firstWindow = 2 * PageSize
+// firstWindow is how far a blob is fetched ahead when reading it in order begins, in bytes; it grows by growth with each
+// read, up to Config.ReadAhead.
+const (
+	firstWindow = 2 * PageSize
+	growth      = 4
+)
 
-// slack is how far out of order the kernel sends the reads of a sequential reader.
-const slack = 1 << 20
+// segment is how much is fetched ahead at a time, once the window is larger: one request of a far store.
+const segment = maxRun * PageSize
 
-// observe notes a read and returns what to fetch ahead now, if anything.
-func (r *reader) observe(off, n, limit int64) (from, to int64) {
+// The kernel sends the reads of a sequential reader out of order, by so much when it is known to be one, and before.
+const (
+	slack      = 4 << 20
+	firstSlack = 1 << 20
+)
+
+// observe notes a read, and reports whether the blob's size should be found out: what is fetched ahead would go behind its
+// end by more than the size costs.
+func (r *reader) observe(off, n, limit int64) (ask bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	end := off + n
-	switch {
-	case off >= r.next-slack && off <= r.next+slack && (off != 0 || r.next != 0):
-		r.window = min(max(2*r.window, firstWindow), limit)
-	case off == 0:
-		r.window = 0 // one read at the beginning says nothing yet
-		r.until = 0
-	default:
-		r.window, r.until = 0, 0
+	end, near := off+n, int64(slack)
+	if r.window == 0 {
+		near = firstSlack
 	}
-	r.next = max(end, min(r.next, end+slack))
-	if r.window == 0 || r.until-end > r.window/2 {
+	switch {
+	case off < r.next-near || off > r.next+near || r.next == 0: // one read at the beginning says nothing yet
+		r.next, r.window, r.until = end, 0, 0
+	case end > r.next:
+		r.next, r.window = end, min(max(growth*r.window, firstWindow), limit)
+	}
+	ask = r.window > segment/2 && r.size == 0 && !r.asked
+	r.asked = r.asked || ask
+	return ask
+}
+
+// take returns what to fetch ahead now, if anything: as much as makes a good request, as soon as the window has room.
+func (r *reader) take() (from, to int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	step := min(r.window, segment)
+	from = max(r.next, r.until)
+	if step == 0 || from+step > r.next+r.window {
 		return 0, 0
 	}
-	from = max(end, r.until)
-	to = end + r.window
-	r.until = to
+	to = from + step
+	if step == segment {
+		to = to / segment * segment
+	}
 	if r.size > 0 {
 		to = min(to, r.size)
 	}
+	if from >= to {
+		return 0, 0
+	}
+	r.until = to
 	return from, to
 }
 
@@ -55,54 +82,60 @@ func (r *reader) ends(size int64) {
 	r.size = size
 }
 
-// readAhead fetches in the background what a sequential reader will want. Where enough is under way it does nothing.
-// size is the blob's, if this read saw its end.
-func (s *Store) readAhead(key blob.Key, off, n, size int64) {
-	if n == 0 {
-		return
-	}
+// readAhead fetches in the background what a sequential reader will want, and returns what is known of it. Where enough is
+// under way it does nothing.
+func (s *Store) readAhead(key blob.Key, off, n int64) *reader {
 	r, ok := s.readers.Get(key)
 	if !ok {
 		r = new(reader)
 		s.readers.Add(key, r)
 	}
-	if size > 0 {
-		r.ends(size)
+	if r.observe(off, n, s.ahead) {
+		s.behind.Go(func() {
+			if info, err := s.inner.Stat(s.run, key); err == nil {
+				r.ends(info.Size)
+			}
+		})
 	}
-	from, to := r.observe(off, n, s.ahead)
-	if from >= to {
-		return
-	}
-	select {
-	case s.slots <- struct{}{}:
-	default:
-		return
-	}
-	s.behind.Add(1)
-	go func() {
-		defer s.behind.Done()
-		defer func() { <-s.slots }()
-		last := (to - 1) / PageSize
-		for page := from / PageSize; page <= last && s.run.Err() == nil; {
-			id := pageID{key, page}
-			if s.pages.Contains(id) {
-				page++
-				continue
-			}
-			fl, mine := s.flights.claim(s, id, last)
-			if mine == 0 {
-				page++
-				continue
-			}
-			s.load(s.run, id, mine)
-			if fl.err != nil {
-				return // a reader will see the error when it gets here
-			}
-			if len(fl.data) < PageSize {
-				r.ends(id.page*PageSize + int64(len(fl.data)))
-				return
-			}
-			page += int64(mine)
+	for {
+		select {
+		case s.slots <- struct{}{}:
+		default:
+			return r
 		}
-	}()
+		from, to := r.take()
+		if from >= to {
+			<-s.slots
+			return r
+		}
+		s.behind.Go(func() {
+			defer func() { <-s.slots }()
+			s.fetch(key, r, from/PageSize, (to-1)/PageSize)
+		})
+	}
+}
+
+// fetch loads those of the pages that are neither in memory nor on their way.
+func (s *Store) fetch(key blob.Key, r *reader, page, last int64) {
+	for page <= last && s.run.Err() == nil {
+		id := pageID{key, page}
+		if s.pages.Contains(id) {
+			page++
+			continue
+		}
+		fl, mine := s.flights.claim(s, id, last)
+		if mine == 0 {
+			page++
+			continue
+		}
+		s.load(s.run, id, mine)
+		if fl.err != nil {
+			return // a reader will see the error when it gets here
+		}
+		if len(fl.data) < PageSize {
+			r.ends(id.page*PageSize + int64(len(fl.data)))
+			return
+		}
+		page += int64(mine)
+	}
 }

@@ -28,7 +28,7 @@ const minPages = 16
 // Config sets the cache's bounds.
 type Config struct {
 	Memory    int64 // bytes of pages; at least two MiB are used
-	ReadAhead int64 // bytes at most that are fetched ahead of a sequential reader; 0 means 4 MiB
+	ReadAhead int64 // bytes at most that are fetched ahead of a sequential reader; 0 means 32 MiB
 }
 
 // Stats counts the pages that were found and those that were fetched.
@@ -45,6 +45,7 @@ type Store struct {
 	readers *lru.Cache[blob.Key, *reader]
 	gone    gone
 	ahead   int64
+	runs    sync.Pool // *[]byte of maxRun pages
 
 	hits, misses atomic.Uint64
 
@@ -66,7 +67,7 @@ var (
 // New puts a cache in front of a store.
 func New(inner blob.Store, cfg Config) (*Store, error) {
 	if cfg.ReadAhead == 0 {
-		cfg.ReadAhead = 4 << 20
+		cfg.ReadAhead = 32 << 20
 	}
 	count := max(int(cfg.Memory/PageSize), minPages)
 	pages, err := lru.New2Q[pageID, []byte](count)
@@ -80,6 +81,10 @@ func New(inner blob.Store, cfg Config) (*Store, error) {
 	s := &Store{
 		inner: inner, pages: pages, readers: readers, slots: make(chan struct{}, aheadFetches),
 		ahead: min(cfg.ReadAhead, int64(count)*PageSize/4),
+	}
+	s.runs.New = func() any {
+		buf := make([]byte, maxRun*PageSize)
+		return &buf
 	}
 	s.flights.m = map[pageID]*flight{}
 	s.run, s.stop = context.WithCancel(context.Background())

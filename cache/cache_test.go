@@ -169,6 +169,29 @@ func TestReadAhead(t *testing.T) {
 	}
 }
 
+// TestOutOfOrder reads ahead of a reader whose reads arrive in another order, as the kernel sends them: 8 MiB a fetch, and
+// nothing behind the end.
+func TestOutOfOrder(t *testing.T) {
+	inner := &counting{Store: openRocks(t)}
+	s := open(t, inner, Config{Memory: 256 << 20})
+	const size, step = 64 << 20, 1 << 20
+	key, data := fill(t, s, size)
+	for off := 0; off < size; off += 3 * step {
+		for _, at := range []int{off + 2*step, off, off + step} {
+			if at < size {
+				read(t, s, key, data, at, step)
+			}
+			s.behind.Wait()
+		}
+	}
+	if n := inner.reads.Load(); n > size/segment+10 {
+		t.Errorf("reading %d bytes in order took %d fetches", size, n)
+	}
+	if n := inner.bytes.Load(); n != size {
+		t.Errorf("%d bytes were fetched of %d", n, size)
+	}
+}
+
 // TestMemory stays within the bound, however much is read.
 func TestMemory(t *testing.T) {
 	s := open(t, openRocks(t), Config{Memory: 4 << 20})

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"sync"
@@ -27,7 +28,8 @@ func (s *Store) ReadInto(ctx context.Context, key blob.Key, p []byte, off int64)
 	if s.gone.has(key) {
 		return blob.ReadAt(ctx, s.inner, key, p, off)
 	}
-	done, size := 0, int64(0)
+	r := s.readAhead(key, off, int64(len(p)))
+	done := 0
 	for done < len(p) {
 		at := off + int64(done)
 		id := pageID{key, at / PageSize}
@@ -46,11 +48,10 @@ func (s *Store) ReadInto(ctx context.Context, key blob.Key, p []byte, off int64)
 			done += copy(p[done:], data[begin:])
 		}
 		if len(data) < PageSize { // the blob's last page
-			size = id.page*PageSize + int64(len(data))
+			r.ends(id.page*PageSize + int64(len(data)))
 			break
 		}
 	}
-	s.readAhead(key, off, int64(done), size)
 	return done, nil
 }
 
@@ -73,15 +74,21 @@ func (s *Store) page(ctx context.Context, id pageID, last int64) ([]byte, error)
 
 // load fetches claimed pages by one read and lands their flights.
 func (s *Store) load(ctx context.Context, first pageID, count int) {
-	buf := make([]byte, count*PageSize)
+	var buf []byte
+	if count == 1 {
+		buf = make([]byte, PageSize)
+	} else { // each page gets memory of its own, so that one that stays in memory doesn't keep the others
+		pooled := s.runs.Get().(*[]byte)
+		defer s.runs.Put(pooled)
+		buf = (*pooled)[:count*PageSize]
+	}
 	n, err := blob.ReadAt(ctx, s.inner, first.key, buf, first.page*PageSize)
 	for i := range count {
 		id := pageID{first.key, first.page + int64(i)}
 		lo := min(i*PageSize, n)
-		hi := min(lo+PageSize, n)
-		data := buf[lo:hi:hi]
-		if count > 1 && len(data) < PageSize {
-			data = append([]byte(nil), data...) // don't keep the whole buffer for a short page
+		data := buf[lo:min(lo+PageSize, n)]
+		if count > 1 || len(data) < PageSize {
+			data = bytes.Clone(data)
 		}
 		if err == nil && len(data) > 0 {
 			s.pages.Add(id, data)
@@ -102,8 +109,8 @@ type flight struct {
 	err  error
 }
 
-// maxRun is how many pages one read fetches.
-const maxRun = 32
+// maxRun is how many pages one read fetches: together what a far store gives for one request.
+const maxRun = 64
 
 // claim returns the flight of a page, and how many pages from it on the caller has to load: none if someone does.
 func (f *flights) claim(s *Store, id pageID, last int64) (*flight, int) {

@@ -31,14 +31,16 @@ func dataRequests(p *s3test.Proxy) (ops map[string]int, total int) {
 	return ops, total
 }
 
-// TestRequests counts at the proxy what files cost: nothing for names, one request a part written, one at most for
-// 1 MiB read in sequence, which is what the kernel asks for, and one at most for 20 small files.
+// TestRequests counts at the proxy what files cost: nothing for names, one request a part written, one for 8 MiB read in
+// order once that is seen, and one at most for 20 small files.
 func TestRequests(t *testing.T) {
 	const (
 		size  = 64 << 20
 		part  = 5 << 20
 		parts = (size + part - 1) / part
 		small = 200
+		chunk = 8 << 20 // of a read
+		seen  = 8       // requests until it is clear that a file is read in order, and for its size
 	)
 	each(t, "", func(t *testing.T, b *harness.S3, p *s3test.Proxy) {
 		m := harness.Start(t, b.Mount())
@@ -75,8 +77,8 @@ func TestRequests(t *testing.T) {
 		harness.Check(t, err)
 		n, err := io.CopyBuffer(io.Discard, struct{ io.Reader }{f}, make([]byte, 128<<10))
 		harness.Check(t, errors.Join(err, f.Close()))
-		if ops, reads := dataRequests(p); n != size || reads > size/(1<<20) {
-			t.Errorf("%d bytes read with %v, want %d requests at most", n, ops, size>>20)
+		if ops, reads := dataRequests(p); n != size || reads > size/chunk+seen {
+			t.Errorf("%d bytes read with %v, want %d requests at most", n, ops, size/chunk+seen)
 		}
 	})
 }
