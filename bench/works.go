@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,7 +21,10 @@ const (
 	smallWrites = 64 * mega // bytes of the work small-writes
 	randomReads = 4096
 	overwrites  = 1000
-	needsTree   = "tree"
+	// patience is how long one work on one target goes on, where fewer operations than these say as much: one that syncs to
+	// a bucket is a thousand times as slow as a disk.
+	patience  = 20 * time.Second
+	needsTree = "tree"
 )
 
 // Works are all kinds of work, in the order in which they are done.
@@ -138,7 +142,7 @@ func overwriteSync(ctx context.Context, s *site, m *meter) (err error) {
 	}()
 	data := noise(page)
 	at := mrand.New(mrand.NewPCG(3, 4))
-	for range overwrites {
+	for end := time.Now().Add(patience); m.ops < overwrites && time.Now().Before(end); {
 		if err := ctx.Err(); err != nil {
 			return err
 		}

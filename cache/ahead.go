@@ -23,9 +23,6 @@ const (
 	growth      = 4
 )
 
-// segment is how much is fetched ahead at a time, once the window is larger: one request of a far store.
-const segment = maxRun * PageSize
-
 // The kernel sends the reads of a sequential reader out of order, by so much when it is known to be one, and before.
 const (
 	slack      = 4 << 20
@@ -34,7 +31,7 @@ const (
 
 // observe notes a read, and reports whether the blob's size should be found out: what is fetched ahead would go behind its
 // end by more than the size costs.
-func (r *reader) observe(off, n, limit int64) (ask bool) {
+func (r *reader) observe(off, n, limit, segment int64) (ask bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	end, near := off+n, int64(slack)
@@ -53,7 +50,7 @@ func (r *reader) observe(off, n, limit int64) (ask bool) {
 }
 
 // take returns what to fetch ahead now, if anything: as much as makes a good request, as soon as the window has room.
-func (r *reader) take() (from, to int64) {
+func (r *reader) take(segment int64) (from, to int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	step := min(r.window, segment)
@@ -90,7 +87,7 @@ func (s *Store) readAhead(key blob.Key, off, n int64) *reader {
 		r = new(reader)
 		s.readers.Add(key, r)
 	}
-	if r.observe(off, n, s.ahead) {
+	if r.observe(off, n, s.ahead, s.segment) {
 		s.behind.Go(func() {
 			if info, err := s.inner.Stat(s.run, key); err == nil {
 				r.ends(info.Size)
@@ -103,7 +100,7 @@ func (s *Store) readAhead(key blob.Key, off, n int64) *reader {
 		default:
 			return r
 		}
-		from, to := r.take()
+		from, to := r.take(s.segment)
 		if from >= to {
 			<-s.slots
 			return r

@@ -28,7 +28,8 @@ const minPages = 16
 // Config sets the cache's bounds.
 type Config struct {
 	Memory    int64 // bytes of pages; at least two MiB are used
-	ReadAhead int64 // bytes at most that are fetched ahead of a sequential reader; 0 means 32 MiB
+	ReadAhead int64 // bytes at most that are fetched ahead of a sequential reader; 0 means 4 requests
+	Request   int64 // bytes that are fetched at a time of a sequential reader, whole pages; 0 means 8 MiB
 }
 
 // Stats counts the pages that were found and those that were fetched.
@@ -45,7 +46,8 @@ type Store struct {
 	readers *lru.Cache[blob.Key, *reader]
 	gone    gone
 	ahead   int64
-	runs    sync.Pool // *[]byte of maxRun pages
+	segment int64     // Config.Request
+	runs    sync.Pool // *[]byte of that size
 
 	hits, misses atomic.Uint64
 
@@ -66,8 +68,11 @@ var (
 
 // New puts a cache in front of a store.
 func New(inner blob.Store, cfg Config) (*Store, error) {
+	if cfg.Request == 0 {
+		cfg.Request = 8 << 20
+	}
 	if cfg.ReadAhead == 0 {
-		cfg.ReadAhead = 32 << 20
+		cfg.ReadAhead = aheadFetches * cfg.Request
 	}
 	count := max(int(cfg.Memory/PageSize), minPages)
 	pages, err := lru.New2Q[pageID, []byte](count)
@@ -80,10 +85,10 @@ func New(inner blob.Store, cfg Config) (*Store, error) {
 	}
 	s := &Store{
 		inner: inner, pages: pages, readers: readers, slots: make(chan struct{}, aheadFetches),
-		ahead: min(cfg.ReadAhead, int64(count)*PageSize/4),
+		ahead: min(cfg.ReadAhead, int64(count)*PageSize/4), segment: cfg.Request,
 	}
 	s.runs.New = func() any {
-		buf := make([]byte, maxRun*PageSize)
+		buf := newPages(int(cfg.Request / PageSize))
 		return &buf
 	}
 	s.flights.m = map[pageID]*flight{}

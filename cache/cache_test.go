@@ -184,7 +184,7 @@ func TestOutOfOrder(t *testing.T) {
 			s.behind.Wait()
 		}
 	}
-	if n := inner.reads.Load(); n > size/segment+10 {
+	if n := inner.reads.Load(); n > size/(8<<20)+10 {
 		t.Errorf("reading %d bytes in order took %d fetches", size, n)
 	}
 	if n := inner.bytes.Load(); n != size {

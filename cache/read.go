@@ -76,7 +76,7 @@ func (s *Store) page(ctx context.Context, id pageID, last int64) ([]byte, error)
 func (s *Store) load(ctx context.Context, first pageID, count int) {
 	var buf []byte
 	if count == 1 {
-		buf = make([]byte, PageSize)
+		buf = newPages(1)
 	} else { // each page gets memory of its own, so that one that stays in memory doesn't keep the others
 		pooled := s.runs.Get().(*[]byte)
 		defer s.runs.Put(pooled)
@@ -87,8 +87,13 @@ func (s *Store) load(ctx context.Context, first pageID, count int) {
 		id := pageID{first.key, first.page + int64(i)}
 		lo := min(i*PageSize, n)
 		data := buf[lo:min(lo+PageSize, n)]
-		if count > 1 || len(data) < PageSize {
+		switch {
+		case len(data) < PageSize:
 			data = bytes.Clone(data)
+		case count > 1:
+			page := newPages(1)
+			copy(page, data)
+			data = page
 		}
 		if err == nil && len(data) > 0 {
 			s.pages.Add(id, data)
@@ -109,9 +114,6 @@ type flight struct {
 	err  error
 }
 
-// maxRun is how many pages one read fetches: together what a far store gives for one request.
-const maxRun = 64
-
 // claim returns the flight of a page, and how many pages from it on the caller has to load: none if someone does.
 func (f *flights) claim(s *Store, id pageID, last int64) (*flight, int) {
 	f.mu.Lock()
@@ -127,7 +129,7 @@ func (f *flights) claim(s *Store, id pageID, last int64) (*flight, int) {
 	first := &flight{done: make(chan struct{})}
 	f.m[id] = first
 	count := 1
-	for next := id.page + 1; next <= last && count < maxRun; next++ {
+	for next := id.page + 1; next <= last && int64(count) < s.segment/PageSize; next++ {
 		n := pageID{id.key, next}
 		if f.m[n] != nil || s.pages.Contains(n) {
 			break
