@@ -110,11 +110,11 @@ func serve(f *FS, dir string, o MountOptions, opts *fuse.MountOptions) (*fuse.Se
 		answers = f
 		opts.Options = append([]string{"default_permissions"}, opts.Options...)
 	}
-	readers := runtime.GOMAXPROCS(0) // go-fuse reads from one thread more
+	procs := runtime.GOMAXPROCS(0)
 	server, err := fuse.NewServer(answers, dir, opts)
-	// A thread that waits in read(2) keeps its processor, in Go's sense, until the scheduler's watch takes it away. With
-	// one for each reader and some over, a request never waits for that.
-	runtime.GOMAXPROCS(2 * (readers + 1))
+	// go-fuse reads with one thread more than that. One that waits in read(2) keeps its processor, in Go's sense, until the
+	// scheduler's watch takes it away. With one for each reader and one over, a request never waits for that.
+	runtime.GOMAXPROCS(procs + 2)
 	return server, err
 }
 
