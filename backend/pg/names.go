@@ -74,7 +74,8 @@ func (db *DB) NamespaceStats() NamespaceStats {
 	s := &db.names.stats
 	return NamespaceStats{
 		Trips: s.trips.Load(), Views: s.views.Load(), Reruns: s.reruns.Load(), Updates: s.updates.Load(),
-		Conflicts: s.conflicts.Load(), Retries: s.retries.Load(), Lost: s.lost.Load(), Found: s.found.Load(), Guessed: s.guessed.Load(), Wrong: s.wrong.Load(),
+		Conflicts: s.conflicts.Load(), Retries: s.retries.Load(), Lost: s.lost.Load(), Found: s.found.Load(),
+		Guessed: s.guessed.Load(), Wrong: s.wrong.Load(),
 	}
 }
 

@@ -175,16 +175,11 @@ func (v *Volume) link(ctx context.Context, ino, parent namespace.Ino, name strin
 ) {
 	n := v.nodes.get(v, ino)
 	defer v.nodes.put(n)
-	alive := false // the node's life is held: whether it has a name is decided here
+	life := lifeHold{n: n} // whether it has a name is decided here
 	var rec *namespace.Inode
 	want := entryWant(parent, name)
 	want.Inodes = append(want.Inodes, namespace.InodeWant{Ino: ino, Lock: namespace.Exclusive})
-	want.Undo = func() {
-		if alive {
-			n.life.Unlock()
-			alive = false
-		}
-	}
+	want.Undo = life.release
 	err := v.update(ctx, want, func(tx namespace.Tx) error {
 		if _, err := v.freeName(tx, parent, name); err != nil {
 			return err
@@ -201,10 +196,7 @@ func (v *Volume) link(ctx context.Context, ino, parent namespace.Ino, name strin
 			return ErrTooManyLink
 		}
 		if rec.Nlink == 0 { // made by Tmpfile
-			if !alive {
-				n.life.Lock()
-				alive = true
-			}
+			life.take()
 			tx.Delete(namespace.OrphanKey{Ino: ino})
 			rec.Parent = parent
 		}
@@ -216,9 +208,9 @@ func (v *Volume) link(ctx context.Context, ino, parent namespace.Ino, name strin
 		tx.Apply(namespace.InodeKey{Ino: parent}, namespace.Delta{Mtime: now, Ctime: now})
 		return nil
 	})
-	if alive {
+	if life.held {
 		n.orphan = n.orphan && err != nil
-		n.life.Unlock()
+		life.release()
 	}
 	if err != nil {
 		return nil, err

@@ -56,6 +56,27 @@ type node struct {
 	lockers  map[locker]bool // who may have locks
 }
 
+// lifeHold holds a node's life from a transaction's decision until the transaction ended. The transaction's function may
+// run again, with the life held or let go of (see namespace.Want.Undo).
+type lifeHold struct {
+	n    *node
+	held bool
+}
+
+func (h *lifeHold) take() {
+	if !h.held {
+		h.n.life.Lock()
+		h.held = true
+	}
+}
+
+func (h *lifeHold) release() {
+	if h.held {
+		h.held = false
+		h.n.life.Unlock()
+	}
+}
+
 // nodes is the table of nodes in use.
 type nodes struct {
 	mu sync.Mutex

@@ -66,24 +66,17 @@ func (v *Volume) reap(ctx context.Context, ino namespace.Ino, unheld bool) bool 
 func (v *Volume) reapSome(ctx context.Context, n *node, unheld bool) (done bool, err error) {
 	n.flushing.Lock()
 	defer n.flushing.Unlock()
-	var gone, alive bool
+	life := lifeHold{n: n}
+	var gone bool
 	want := namespace.Want{
 		Inodes:   []namespace.InodeWant{{Ino: n.ino, Lock: namespace.Exclusive, Contents: reapBatch + 1, Orphan: true, Holds: v.members != nil}},
 		Reclaims: true,
-		Undo: func() {
-			if alive {
-				n.life.Unlock()
-				alive = false
-			}
-		},
+		Undo:     life.release,
 	}
 	err = v.update(ctx, want, func(tx namespace.Tx) error {
 		done, gone = true, false
 		// As in a removal, the decision is made inside the transaction and holds until it ended.
-		if !alive {
-			n.life.Lock()
-			alive = true
-		}
+		life.take()
 		if n.handles > 0 {
 			return nil
 		}
@@ -115,9 +108,9 @@ func (v *Volume) reapSome(ctx context.Context, n *node, unheld bool) (done bool,
 		done = false
 		return v.shrinkOrphan(tx, rec)
 	})
-	if alive {
+	if life.held {
 		n.gone = n.gone || err == nil && gone
-		n.life.Unlock()
+		life.release()
 	}
 	return done, err
 }
