@@ -111,6 +111,9 @@ func (b *blobs) NewUpload(ctx context.Context, key blob.Key, attr blob.Attribute
 	if err != nil {
 		return nil, err
 	}
+	if c, ok := u.(blob.PartCopier); ok {
+		return &copier{&upload{u, b.in, key}, c}, nil
+	}
 	return &upload{u, b.in, key}, nil
 }
 
@@ -177,6 +180,19 @@ func (u *upload) Complete(ctx context.Context, parts int, size int64) error {
 func (u *upload) Abort(ctx context.Context) error {
 	return wrap("abort", u.key, u.in.call(ctx, "abort", u.key.String(), func() error {
 		return u.inner.Abort(ctx)
+	}))
+}
+
+// copier is an upload whose store copies parts by itself.
+type copier struct {
+	*upload
+	inner blob.PartCopier
+}
+
+// CopyPart implements blob.PartCopier.
+func (c *copier) CopyPart(ctx context.Context, n int, from blob.Key, off, size int64) error {
+	return wrap("copy part", c.key, c.in.call(ctx, "copy part", c.key.String(), func() error {
+		return c.inner.CopyPart(ctx, n, from, off, size)
 	}))
 }
 

@@ -131,7 +131,7 @@ func (h *hybridVolume) tune(o *volume.Config) {
 	if !toBucket(h.cfg) {
 		return
 	}
-	o.Hints, o.StageMax = true, int(h.cfg.StageMax)
+	o.Hints, o.StageMax, o.Archived = true, int(h.cfg.StageMax), s3.Archived(h.cfg.S3.StorageClass)
 	o.PartSize, o.Parts = int64(h.cfg.S3.Multipart.PartSize), h.cfg.S3.Concurrency
 }
 

@@ -17,7 +17,7 @@ import (
 
 // tune sets what a volume over a bucket has of its own.
 func (b *bucketVolume) tune(o *volume.Config) {
-	o.ID, o.Hints = b.id, true
+	o.ID, o.Hints, o.Archived = b.id, true, s3.Archived(b.cfg.S3.StorageClass)
 	o.StageMax, o.UploadIdle = int(b.cfg.StageMax), b.cfg.S3.Multipart.UploadTimeout
 	o.PartSize, o.Parts = int64(b.cfg.S3.Multipart.PartSize), b.cfg.S3.Concurrency
 	if b.lease == nil {

@@ -45,6 +45,8 @@ type Config struct {
 	Settle func(ctx context.Context) error
 	// Adopt has Open make files in lost+found of all blobs that no record names.
 	Adopt bool
+	// Archived says that new blobs can't be read at once, so that Compact is refused.
+	Archived bool
 	// Hints stores inode and name with each blob, for a person who has only the blobs.
 	Hints bool
 }

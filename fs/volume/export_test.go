@@ -26,8 +26,10 @@ func (v *Volume) Abandon() {
 }
 
 // SmallStreams makes streams of a few KiB do what otherwise takes many MiB: an upload begins when a file has a part and
-// the window of written data. The store's parts must be small too.
-func (v *Volume) SmallStreams(part, window uint64) { v.part, v.window = part, window }
+// the window of written data. The store's parts must be small too. It may be asked to copy such parts.
+func (v *Volume) SmallStreams(part, window uint64) {
+	v.part, v.window, v.copyMin = part, window, part/2
+}
 
 // Pack does what the packer does in the background, for all files.
 func (v *Volume) Pack(ctx context.Context) error { return v.pack(ctx, 0) }

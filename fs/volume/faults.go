@@ -46,13 +46,15 @@ func (v *Volume) Fault(ino namespace.Ino, op string, err error) { v.faults.recor
 
 // Stats is what the daemon is busy with.
 type Stats struct {
-	OpenInodes int     `json:"openInodes"`
-	Dirty      uint64  `json:"dirtyBytes"` // written, not yet committed
-	DirtyLimit uint64  `json:"dirtyLimit"`
-	Staged     uint64  `json:"stagedBytes"` // committed in the namespace, not yet packed into blobs
-	StagedIn   int     `json:"stagedFiles"`
-	Faults     uint64  `json:"faults"`
-	LastFaults []Fault `json:"lastFaults,omitempty"`
+	OpenInodes int    `json:"openInodes"`
+	Dirty      uint64 `json:"dirtyBytes"` // written, not yet committed
+	DirtyLimit uint64 `json:"dirtyLimit"`
+	Staged     uint64 `json:"stagedBytes"` // committed in the namespace, not yet packed into blobs
+	StagedIn   int    `json:"stagedFiles"`
+	Faults     uint64 `json:"faults"`
+
+	Compacted  Compacted `json:"compacted"` // since the mount
+	LastFaults []Fault   `json:"lastFaults,omitempty"`
 }
 
 // Stats returns what the daemon is busy with now.
@@ -63,6 +65,7 @@ func (v *Volume) Stats() Stats {
 	v.nodes.mu.Unlock()
 	s.Dirty, s.DirtyLimit = v.dirty.load()
 	s.StagedIn, s.Staged = v.staging.load()
+	s.Compacted = v.compacted.load()
 	v.faults.mu.Lock()
 	defer v.faults.mu.Unlock()
 	s.Faults = v.faults.count

@@ -187,6 +187,15 @@ func (m *model) pack() {
 	m.must(m.v.Pack(ctx))
 }
 
+// compact rewrites the extents of a file, as of its last commit.
+func (m *model) compact() {
+	o := m.regular("compact")
+	_, err := m.v.Compact(ctx, o.ino, volume.CompactOptions{
+		Eager: rapid.Bool().Draw(m.t, "eager"), DryRun: rapid.IntRange(0, 9).Draw(m.t, "dry") == 0,
+	})
+	m.must(err)
+}
+
 // actions are the steps that rapid draws from. Those that matter most are in it more than once.
 func (m *model) actions() map[string]func(*rapid.T) {
 	steps := map[string]func(){
@@ -196,6 +205,7 @@ func (m *model) actions() map[string]func(*rapid.T) {
 		"open": m.openFile, "close": m.closeFile, "fsync": m.fsync, "write": m.write, "write2": m.write,
 		"write3": m.write, "stream": m.stream, "read": m.read, "read2": m.read, "truncate": m.truncate,
 		"allocate": m.allocate, "copy": m.copyRange, "seek": m.seek, "idle": m.idle, "collect": m.collect, "pack": m.pack,
+		"compact": m.compact, "compact2": m.compact,
 		"crash": m.crash,
 	}
 	out := map[string]func(*rapid.T){}

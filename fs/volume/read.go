@@ -105,6 +105,17 @@ func (v *Volume) extents(ctx context.Context, ino namespace.Ino, lo, hi uint64) 
 
 // fill makes p, which begins at off, from the extents; what none covers is zero.
 func (v *Volume) fill(ctx context.Context, p []byte, off uint64, list []*namespace.Extent) error {
+	return fillBy(ctx, v.readBlob, p, off, list)
+}
+
+func (v *Volume) readBlob(ctx context.Context, key blob.Key, p []byte, off int64) (int, error) {
+	return blob.ReadAt(ctx, v.blobs, key, p, off)
+}
+
+// fillBy is fill that reads blobs by a function like blob.ReadAt.
+func fillBy(ctx context.Context, read func(ctx context.Context, key blob.Key, p []byte, off int64) (int, error), p []byte, off uint64,
+	list []*namespace.Extent,
+) error {
 	pos, end := off, off+uint64(len(p))
 	type fetch struct {
 		x    *namespace.Extent
@@ -125,7 +136,7 @@ func (v *Volume) fill(ctx context.Context, p []byte, off uint64, list []*namespa
 	}
 	clear(p[pos-off:])
 	get := func(ctx context.Context, f fetch) error {
-		k, err := blob.ReadAt(ctx, v.blobs, f.x.Blob, f.dst, int64(f.from))
+		k, err := read(ctx, f.x.Blob, f.dst, int64(f.from))
 		if err == nil && k < len(f.dst) {
 			err = fmt.Errorf("blob %s ends at %d, before its extent: %w", f.x.Blob, f.from+uint64(k), blob.ErrCorrupt)
 		}

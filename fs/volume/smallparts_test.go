@@ -138,6 +138,21 @@ func (u *smallUpload) PutPart(_ context.Context, n int, p []byte) error {
 	return nil
 }
 
+// CopyPart implements blob.PartCopier.
+func (u *smallUpload) CopyPart(_ context.Context, n int, from blob.Key, off, size int64) error {
+	p, err := u.s.get("copy part", from)
+	if err != nil {
+		return err
+	}
+	if off < 0 || size < 1 || off+size > int64(len(p)) {
+		return blob.Wrap("copy part", "memory", u.key, blob.ErrInvalid)
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.parts[n] = bytes.Clone(p[off : off+size])
+	return nil
+}
+
 func (u *smallUpload) Complete(ctx context.Context, parts int, size int64) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()

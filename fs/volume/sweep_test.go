@@ -134,6 +134,7 @@ func (w *work) run() {
 		w.write("c", 12_000+i*1500, 1500, byte(20+i))
 	}
 	w.flush("c")
+	w.compact("c")
 	w.write("c", 100, 100, 5)
 	w.commit("c", func() error {
 		_, err := w.v.SetAttr(ctx, w.files["c"].ino, volume.SetAttr{Size: ptr(uint64(9000))})
@@ -163,6 +164,8 @@ func (w *work) run() {
 		return err
 	}, "g")
 	w.write("f", 10, 1000, 8)
+	w.flush("f")
+	w.compact("f")
 	w.step(func() error { return w.v.SyncAll(ctx) }, "sync")
 	for path := range w.files {
 		if w.open[path] != nil {

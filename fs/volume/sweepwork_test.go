@@ -123,3 +123,14 @@ func (w *work) release(path string) {
 		delete(w.open, path)
 	}
 }
+
+// compact rewrites a file's extents. If it fails the file is as it was.
+func (w *work) compact(path string) {
+	if w.failed[path] {
+		return
+	}
+	w.step(func() error {
+		_, err := w.v.Compact(ctx, w.files[path].ino, volume.CompactOptions{Eager: true})
+		return err
+	}, "compaction of "+path)
+}

@@ -78,8 +78,11 @@ type Volume struct {
 	changes atomic.Uint64 // transactions, ended so far
 	part    uint64        // size of an upload's part, as far as it matters for when a stream begins
 	window  uint64        // see streamWindow
+	copyMin uint64        // see the constant
 	faults  faultLog
 	staging staging
+
+	compacted compactions
 
 	// leftover is set when the session may have stored something that no record names.
 	leftover atomic.Bool
@@ -114,7 +117,7 @@ func Open(ctx context.Context, ns namespace.Store, blobs blob.Store, cfg Config)
 	v.known.init(cfg.Shared)
 	v.waits.m = map[namespace.Ino]chan struct{}{}
 	v.reapers = make(chan reapable, 1024)
-	v.part, v.window = max(streamPart, uint64(cfg.PartSize)), streamWindow
+	v.part, v.window, v.copyMin = max(streamPart, uint64(cfg.PartSize)), streamWindow, copyMin
 	if v.cfg.Parts == 0 {
 		v.cfg.Parts = streamParts
 	}
