@@ -25,6 +25,7 @@ type Config struct {
 	// InlineMax is the largest piece of data that stays in the namespace.
 	InlineMax Size
 	GC        GC
+	Compact   Compact
 	Log       Log
 	Rocksdb   Rocksdb
 	Postgres  Postgres
@@ -59,6 +60,11 @@ type Cache struct {
 type GC struct {
 	Grace    time.Duration // how long a blob stays after its last reference went
 	Interval time.Duration // between two rounds
+}
+
+// Compact says when files are compacted.
+type Compact struct {
+	Interval time.Duration // between two looks through all files; 0 for none, and no compaction in the background
 }
 
 // Log is the daemon's log, a rotated file in StateDir.

@@ -95,6 +95,8 @@ var keys = []key{
 		min: 0, max: year, field: func(c *Config) any { return &c.GC.Grace }},
 	{path: "gc.interval", def: "5s", doc: "time between two rounds of garbage collection",
 		min: int64(10 * time.Millisecond), max: year, field: func(c *Config) any { return &c.GC.Interval }},
+	{path: "compact.interval", def: "1d", doc: "time between two looks through all files for those in many pieces; 0s compacts nothing in the background",
+		min: 0, max: year, field: func(c *Config) any { return &c.Compact.Interval }},
 	{path: "log.level", def: `"info"`, doc: "`debug`, `info`, `warn` or `error`",
 		enum: []string{"debug", "info", "warn", "error"}, field: func(c *Config) any { return &c.Log.Level }},
 	{path: "log.max-size", def: "10MB", doc: "size at which the log file is rotated",

@@ -28,6 +28,10 @@ type Admin interface {
 	RemoveBlob(ctx context.Context, key blob.Key) error
 	// Collect removes what no file needs; see volume.Volume.Collect.
 	Collect(ctx context.Context, grace time.Duration, full bool) (volume.Collected, error)
+	// Compact puts together the extents of a file, or of all files below a directory, by its path from the root, as far as
+	// anything is gained by it; see volume.Volume.CompactPath. step is called for each file that was compacted or failed,
+	// and several times a second with where the work is.
+	Compact(ctx context.Context, path string, dryRun bool, step func(volume.CompactStep)) (volume.CompactedPath, error)
 	// Fsck checks the volume; see volume.Volume.Fsck.
 	Fsck(ctx context.Context, data bool, found func(volume.Finding)) (volume.Checked, error)
 	// Dump writes the volume's names to w; see package dump. After an error w has a part of them.

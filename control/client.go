@@ -203,3 +203,14 @@ func (c *Client) Fsck(ctx context.Context, data bool, found func(volume.Finding)
 	defer res.Close()
 	return receive[volume.Finding, volume.Checked](res, func(f volume.Finding) error { found(f); return nil })
 }
+
+// Compact implements Admin.
+func (c *Client) Compact(ctx context.Context, path string, dryRun bool, step func(volume.CompactStep)) (volume.CompactedPath, error) {
+	q := url.Values{"path": {path}, "dry-run": {strconv.FormatBool(dryRun)}}
+	res, err := c.send(ctx, http.MethodPost, "/v1/compact", q, nil)
+	if err != nil {
+		return volume.CompactedPath{}, err
+	}
+	defer res.Close()
+	return receive[volume.CompactStep, volume.CompactedPath](res, func(s volume.CompactStep) error { step(s); return nil })
+}

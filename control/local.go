@@ -117,6 +117,23 @@ func (l Local) Collect(ctx context.Context, grace time.Duration, full bool) (vol
 	return l.Volume.Collect(ctx, grace, full)
 }
 
+// stepEvery is how often Compact tells where it is.
+const stepEvery = 200 * time.Millisecond
+
+// Compact implements Admin.
+func (l Local) Compact(ctx context.Context, path string, dryRun bool, step func(volume.CompactStep)) (volume.CompactedPath, error) {
+	last := time.Now()
+	opt := volume.CompactOptions{Eager: true, DryRun: dryRun}
+	return l.Volume.CompactPath(ctx, path, opt, func(s volume.CompactStep) error {
+		told := s.Done && (s.Files > 0 || s.Changed > 0 || s.Error != "")
+		if told || time.Since(last) >= stepEvery {
+			last = time.Now()
+			step(s)
+		}
+		return nil
+	})
+}
+
 // Fsck implements Admin.
 func (l Local) Fsck(ctx context.Context, data bool, found func(volume.Finding)) (volume.Checked, error) {
 	return l.Volume.Fsck(ctx, data, found)

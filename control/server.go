@@ -86,6 +86,7 @@ func (s *Server) routes(mux *http.ServeMux, profile bool) {
 		return s.admin.Collect(r.Context(), grace, r.FormValue("full") == "true")
 	}))
 	mux.HandleFunc("POST /v1/fsck", s.fsck)
+	mux.HandleFunc("POST /v1/compact", s.compact)
 	mux.HandleFunc("GET /v1/dump", func(w http.ResponseWriter, r *http.Request) {
 		s.bytes(w, r, func(out io.Writer) error { return s.admin.Dump(r.Context(), out) })
 	})
@@ -171,6 +172,12 @@ func stream[T, S any](w http.ResponseWriter, run func(emit func(T) error) (S, er
 func (s *Server) fsck(w http.ResponseWriter, r *http.Request) {
 	stream(w, func(emit func(volume.Finding) error) (volume.Checked, error) {
 		return s.admin.Fsck(r.Context(), r.FormValue("data") == "true", func(f volume.Finding) { _ = emit(f) })
+	})
+}
+
+func (s *Server) compact(w http.ResponseWriter, r *http.Request) {
+	stream(w, func(emit func(volume.CompactStep) error) (volume.CompactedPath, error) {
+		return s.admin.Compact(r.Context(), r.FormValue("path"), r.FormValue("dry-run") == "true", func(step volume.CompactStep) { _ = emit(step) })
 	})
 }
 

@@ -102,7 +102,7 @@ func (d *daemon) start(ctx context.Context) (ctl *control.Server, err error) {
 	remote := d.stores.shared // only a server's stores can be
 	d.stores.shared = remote && !d.m.opts.exclusive
 	d.volume, err = openVolume(ctx, cfg, d.stores, volume.Config{
-		ReadOnly: d.m.opts.readOnly, Atime: d.m.opts.atime, GCEvery: cfg.GC.Interval, Log: d.log,
+		ReadOnly: d.m.opts.readOnly, Atime: d.m.opts.atime, GCEvery: cfg.GC.Interval, CompactEvery: cfg.Compact.Interval, Log: d.log,
 		RootUID: uint32(os.Geteuid()), RootGID: uint32(os.Getegid()),
 	})
 	if err != nil {

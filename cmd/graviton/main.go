@@ -67,7 +67,7 @@ func newApp() *cli.App {
 			"  graviton status /mnt/data         what it is doing\n" +
 			"  graviton unmount /mnt/data        flush, wait, report",
 		Commands: []*cli.Command{
-			mountCommand(), unmountCommand(), statusCommand(), statCommand(), blobCommand(), gcCommand(), fsckCommand(), dumpCommand(), loadCommand(),
+			mountCommand(), unmountCommand(), statusCommand(), statCommand(), blobCommand(), gcCommand(), compactCommand(), fsckCommand(), dumpCommand(), loadCommand(),
 			backupCommand(), restoreBackupCommand(), configCommand(), postgresCommand(), benchCommand(), versionCommand(),
 		},
 		OnUsageError: func(_ *cli.Context, err error, _ bool) error { return usageError{err} },

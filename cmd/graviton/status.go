@@ -106,6 +106,9 @@ func printStatus(out io.Writer, s control.Status) error {
 		fmt.Fprintf(w, "  to be packed\t%s of %s files, stored with the names so far\n", humanBytes(int64(s.Activity.Staged)),
 			humanize.Comma(int64(s.Activity.StagedIn)))
 	}
+	if done := s.Activity.Compacted; done.Files > 0 {
+		fmt.Fprintf(w, "  compacted\t%s files, %s\n", humanize.Comma(int64(done.Files)), compactedText(done))
+	}
 	fmt.Fprintf(w, "  open inodes\t%d\n", s.Activity.OpenInodes)
 	fmt.Fprintf(w, "  memory\t%s resident; cache %s\n", humanBytes(int64(s.Memory)), hitRate(s.CacheHits, s.CacheMiss))
 	if s.Bucket != nil {

@@ -154,6 +154,7 @@ func (n *node) commitExtents(ctx context.Context, b *batch, list []*namespace.Ex
 	}
 	var rec *namespace.Inode
 	var inline uint64
+	var worn wear
 	var before version
 	err := n.v.update(ctx, want, func(tx namespace.Tx) (err error) {
 		if rec, err = n.record(tx); err != nil {
@@ -185,7 +186,7 @@ func (n *node) commitExtents(ctx context.Context, b *batch, list []*namespace.Ex
 			before.mark(rec)
 		}
 		edit.finish()
-		inline = edit.inline
+		inline, worn = edit.inline, edit.worn
 		return nil
 	})
 	if err == nil {
@@ -194,6 +195,7 @@ func (n *node) commitExtents(ctx context.Context, b *batch, list []*namespace.Ex
 	n.born(err)
 	if err == nil {
 		n.v.noteStaged(rec, inline)
+		n.v.compactor.note(n.ino, worn)
 	}
 	return rec, err
 }

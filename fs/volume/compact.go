@@ -49,20 +49,28 @@ func (c *Compacted) Add(d Compacted) {
 //
 // After an error the file has what was swapped before it.
 func (v *Volume) Compact(ctx context.Context, ino namespace.Ino, opt CompactOptions) (Compacted, error) {
-	return v.compact(ctx, ino, opt, nil)
+	return v.compact(ctx, ino, opt, compactHooks{})
 }
 
-// compact is Compact that calls pause, if any, between the parts of its work.
-func (v *Volume) compact(ctx context.Context, ino namespace.Ino, opt CompactOptions, pause func(context.Context) error) (Compacted, error) {
+// compactHooks are called during a compaction. An error ends it.
+type compactHooks struct {
+	pause func(ctx context.Context) error // between the parts of its work; or nil
+	done  func(sum Compacted) error       // after each blob, with what was done so far; or nil
+}
+
+// compact is Compact with hooks.
+func (v *Volume) compact(ctx context.Context, ino namespace.Ino, opt CompactOptions, hooks compactHooks) (Compacted, error) {
 	if err := v.writable(ctx); err != nil {
 		return Compacted{}, err
 	}
 	if v.cfg.Archived {
 		return Compacted{}, errArchived
 	}
+	v.compactor.running.RLock()
+	defer v.compactor.running.RUnlock()
 	n := v.nodes.get(v, ino)
 	defer v.nodes.put(n)
-	c := compaction{v: v, n: n, opt: opt, pause: pause, worth: lazy}
+	c := compaction{v: v, n: n, opt: opt, hooks: hooks, worth: lazy}
 	if opt.Eager {
 		c.worth = eager
 	}
@@ -76,7 +84,7 @@ func (v *Volume) compact(ctx context.Context, ino namespace.Ino, opt CompactOpti
 		c.sum.Changed = 1
 	}
 	if !opt.DryRun {
-		v.compacted.add(c.sum)
+		v.compactor.add(c.sum)
 	}
 	return c.sum, err
 }
@@ -84,13 +92,16 @@ func (v *Volume) compact(ctx context.Context, ino namespace.Ino, opt CompactOpti
 var errArchived = fmt.Errorf("%w: what is stored anew gets a storage class that can't be read before it is restored, so files "+
 	"are not compacted", ErrUnsupported)
 
+// errClosing ends compactions when the volume is closed.
+var errClosing = errors.New("the volume is being closed")
+
 // compaction is that of one file.
 type compaction struct {
 	v       *Volume
 	n       *node
 	opt     CompactOptions
 	worth   worth
-	pause   func(context.Context) error
+	hooks   compactHooks
 	sum     Compacted
 	changed bool
 }
@@ -106,6 +117,11 @@ func (c *compaction) run(ctx context.Context) error {
 		for _, w := range s.rewrites(s.choose(c.worth), c.worth) {
 			if err := c.rewrite(ctx, s, w); err != nil {
 				return err
+			}
+			if c.hooks.done != nil {
+				if err := c.hooks.done(c.sum); err != nil {
+					return err
+				}
 			}
 		}
 		if !s.more {
@@ -151,6 +167,9 @@ func (c *compaction) replace(ctx context.Context, s *section, w *rewrite) (copie
 		return 0, false, err
 	}
 	same, err := c.isSame(ctx, s, w)
+	if err == nil {
+		err = c.rest(ctx)
+	}
 	ctx = context.WithoutCancel(ctx)
 	if err != nil || !same {
 		return 0, false, v.undone(err, v.blobs.Delete(ctx, key))

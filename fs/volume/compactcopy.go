@@ -20,6 +20,9 @@ const copyMin = 5 << 20
 // store makes the blob of a rewrite: by copies in the store where it can, of the bytes where it can't. It returns how many
 // bytes the store copied. After an error the blob isn't there, unless the answer of the last request was lost.
 func (c *compaction) store(ctx context.Context, key blob.Key, s *section, w *rewrite) (copied uint64, err error) {
+	if err := c.rest(ctx); err != nil {
+		return 0, err
+	}
 	pieces := w.layOut()
 	if w.size <= min(c.v.part, packBytes) {
 		p := make([]byte, w.size)
@@ -123,12 +126,19 @@ func (c *compaction) copyParts(ctx context.Context, up blob.Upload, pieces []*na
 	return left, group.Wait()
 }
 
-// rest lets others go first.
+// rest lets others go first, and says when the work is to end.
 func (c *compaction) rest(ctx context.Context) error {
-	if c.pause == nil {
+	if c.hooks.pause != nil {
+		if err := c.hooks.pause(ctx); err != nil {
+			return err
+		}
+	}
+	select {
+	case <-c.v.compactor.closing:
+		return errClosing
+	default:
 		return ctx.Err()
 	}
-	return c.pause(ctx)
 }
 
 // fill reads a part of the new blob from the old ones. Reads go past the cache, out of which they would push what others

@@ -23,6 +23,9 @@ type Config struct {
 	Dirty     int64         // bytes of written data held in memory before writers wait
 	GCGrace   time.Duration // how long an unreferenced blob is kept
 	GCEvery   time.Duration // how often gc looks; 0 turns the background gc off
+	// CompactEvery is how often all files are looked through for those that are worth compacting; 0 turns compaction in the
+	// background off.
+	CompactEvery time.Duration
 	// UploadIdle is how long nothing must have come to an open upload of a session that ended before gc aborts it; 0 means
 	// at once.
 	UploadIdle time.Duration

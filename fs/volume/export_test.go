@@ -34,6 +34,15 @@ func (v *Volume) SmallStreams(part, window uint64) {
 // Pack does what the packer does in the background, for all files.
 func (v *Volume) Pack(ctx context.Context) error { return v.pack(ctx, 0) }
 
+// CompactWorn does what the background does for files that commits have worn, and CompactAll what it does now and then.
+func (v *Volume) CompactWorn(ctx context.Context) { v.compactWorn(ctx, 0) }
+
+// CompactAll does what the background does now and then.
+func (v *Volume) CompactAll(ctx context.Context) error { return v.compactAll(ctx) }
+
+// Closing is closed when Close has begun to end the background's work.
+func (v *Volume) Closing() <-chan struct{} { return v.compactor.closing }
+
 // Reap removes an orphan that nobody has open, now.
 func (v *Volume) Reap(ctx context.Context, ino namespace.Ino) bool { return v.reap(ctx, ino, false) }
 

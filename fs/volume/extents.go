@@ -15,6 +15,7 @@ type extentEdit struct {
 	rec    *namespace.Inode
 	bytes  int64
 	inline uint64 // bytes of inline extents that were inserted
+	worn   wear
 	refs   map[blob.Key]int64
 	made   map[blob.Key]uint64
 	fresh  bool // the inode has no extents yet, and those that are put don't meet each other
@@ -39,6 +40,9 @@ func (e *extentEdit) clear(lo, hi uint64) error {
 	}
 	for _, x := range hit {
 		e.remove(x)
+		if x.Blob != "" {
+			e.worn.dead += min(x.End(), hi) - max(x.Off, lo)
+		}
 		if x.Off < lo {
 			e.insert(sliceExtent(x, x.Off, lo))
 		}
@@ -93,6 +97,9 @@ func (e *extentEdit) mergeInline(x *namespace.Extent) error {
 
 func (e *extentEdit) insert(x *namespace.Extent) {
 	e.tx.Put(x)
+	if !e.fresh { // a new file isn't worn
+		e.worn.extents++
+	}
 	e.bytes += int64(x.Len)
 	e.inline += uint64(len(x.Inline))
 	if x.Blob != "" {
@@ -102,6 +109,7 @@ func (e *extentEdit) insert(x *namespace.Extent) {
 
 func (e *extentEdit) remove(x *namespace.Extent) {
 	e.tx.Delete(x.Key())
+	e.worn.extents--
 	e.bytes -= int64(x.Len)
 	if x.Blob != "" {
 		e.refs[x.Blob]--

@@ -65,7 +65,7 @@ func (v *Volume) Stats() Stats {
 	v.nodes.mu.Unlock()
 	s.Dirty, s.DirtyLimit = v.dirty.load()
 	s.StagedIn, s.Staged = v.staging.load()
-	s.Compacted = v.compacted.load()
+	s.Compacted = v.compactor.load()
 	v.faults.mu.Lock()
 	defer v.faults.mu.Unlock()
 	s.Faults = v.faults.count

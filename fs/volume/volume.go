@@ -82,7 +82,7 @@ type Volume struct {
 	faults  faultLog
 	staging staging
 
-	compacted compactions
+	compactor compactor
 
 	// leftover is set when the session may have stored something that no record names.
 	leftover atomic.Bool
@@ -115,6 +115,7 @@ func Open(ctx context.Context, ns namespace.Store, blobs blob.Store, cfg Config)
 	v.dirty = newBudget(cfg.Dirty)
 	v.told.init()
 	v.known.init(cfg.Shared)
+	v.compactor.init()
 	v.waits.m = map[namespace.Ino]chan struct{}{}
 	v.reapers = make(chan reapable, 1024)
 	v.part, v.window, v.copyMin = max(streamPart, uint64(cfg.PartSize)), streamWindow, copyMin
@@ -139,24 +140,34 @@ func Open(ctx context.Context, ns namespace.Store, blobs blob.Store, cfg Config)
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	v.stop = stop
 	v.bg, run = errgroup.WithContext(run)
+	v.compactor.closing = run.Done()
+	v.startWork(run, dead)
+	return v, nil
+}
+
+// startWork starts the background work.
+func (v *Volume) startWork(run context.Context, dead []uint64) {
 	v.bg.Go(func() error { v.flushLoop(run); return nil })
-	if cfg.Shared {
+	if v.cfg.Shared {
 		v.bg.Go(func() error { v.watchLoop(run); return nil })
 	}
 	if v.members != nil {
 		v.bg.Go(func() error { v.dropLoop(run); return nil })
 	}
-	if !cfg.ReadOnly {
-		if v.members != nil {
-			v.bg.Go(func() error { v.beatLoop(run); return nil })
-		}
-		v.bg.Go(func() error { v.reapLoop(run); return nil })
-		v.bg.Go(func() error { v.collectLoop(run, dead); return nil })
-		if v.stages() {
-			v.bg.Go(func() error { v.packLoop(run, len(dead) > 0); return nil })
-		}
+	if v.cfg.ReadOnly {
+		return
 	}
-	return v, nil
+	if v.members != nil {
+		v.bg.Go(func() error { v.beatLoop(run); return nil })
+	}
+	v.bg.Go(func() error { v.reapLoop(run); return nil })
+	v.bg.Go(func() error { v.collectLoop(run, dead); return nil })
+	if v.stages() {
+		v.bg.Go(func() error { v.packLoop(run, len(dead) > 0); return nil })
+	}
+	if v.cfg.CompactEvery > 0 && !v.cfg.Archived {
+		v.bg.Go(func() error { v.compactLoop(run); return nil })
+	}
 }
 
 // ID is the volume's id, given when it was created.
@@ -176,6 +187,7 @@ func (v *Volume) Close(ctx context.Context) error {
 		}
 	}
 	v.stop()
+	v.compactor.wait()
 	if werr := v.bg.Wait(); err == nil {
 		err = werr
 	}
