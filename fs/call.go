@@ -17,36 +17,42 @@ type outcome[T any] struct {
 //
 // work must not touch what belongs to the request: it may outlive it.
 func call[T any](f *FS, cancel <-chan struct{}, pid uint32, work func() (T, error), undo func(T)) (T, error) {
-	if !f.patient {
+	if f.workers == nil {
 		return work()
 	}
-	return detached(cancel, pid, 0, work, undo)
+	return detached(f.workers, cancel, pid, 0, work, undo)
 }
 
 // callClose is call for the end of a handle. Who was killed closes its files on the way out, so there a request begins
 // with its caller told to stop: it is waited for a while, since most are done soon.
 func callClose(f *FS, cancel <-chan struct{}, pid uint32, work func() error) error {
-	if !f.patient {
+	if f.workers == nil {
 		return work()
 	}
-	_, err := detached(cancel, pid, closePatience, func() (struct{}, error) { return struct{}{}, work() }, nil)
+	_, err := detached(f.workers, cancel, pid, closePatience, func() (struct{}, error) { return struct{}{}, work() }, nil)
 	return err
 }
 
 // closePatience is how long the files of a process that was killed are waited for.
 const closePatience = 5 * time.Second
 
-// detached does the work in a goroutine of its own, which is waited for until the caller was told to stop, and at least
-// for grace.
-func detached[T any](cancel <-chan struct{}, pid uint32, grace time.Duration, work func() (T, error), undo func(T)) (T, error) {
-	ctx, end := interruptible(cancel, pid)
-	defer end()
+// detached has the work done by a worker, which is waited for until the caller was told to stop, and at least for grace.
+func detached[T any](
+	w *workers, cancel <-chan struct{}, pid uint32, grace time.Duration, work func() (T, error), undo func(T),
+) (T, error) {
 	begun := time.Now()
 	done := make(chan outcome[T], 1)
-	go func() {
+	w.do(func() {
 		v, err := work()
 		done <- outcome[T]{v, err}
-	}()
+	})
+	select {
+	case o := <-done:
+		return o.value, o.err
+	case <-cancel:
+	}
+	ctx, end := interruptible(cancel, pid)
+	defer end()
 	select {
 	case o := <-done:
 		return o.value, o.err

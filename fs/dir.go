@@ -54,7 +54,7 @@ func (f *FS) readDir(
 	cancel <-chan struct{}, in *fuse.ReadIn, inodes bool, add func(fuse.DirEntry, *namespace.Inode) bool,
 ) fuse.Status {
 	ctx := background()
-	if f.patient {
+	if f.workers != nil {
 		var end func()
 		ctx, end = interruptible(cancel, in.Pid)
 		defer end()

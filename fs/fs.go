@@ -26,18 +26,22 @@ type FS struct {
 	vol     *volume.Volume
 	timeout time.Duration // how long the kernel may keep names and attributes
 	server  atomic.Pointer[fuse.Server]
-	cached  bool // the kernel's write-back cache is on, since no other daemon changes the volume
-	patient bool // the stores may be away for long, see call
+	cached  bool     // the kernel's write-back cache is on, since no other daemon changes the volume
+	workers *workers // of requests to stores that may be away for long, see call; nil if they never are
 	open    handleTable
 }
 
 var _ fuse.RawFileSystem = (*FS)(nil)
 
 func newFS(vol *volume.Volume, timeout time.Duration, cached, patient bool) *FS {
-	return &FS{
-		RawFileSystem: fuse.NewDefaultRawFileSystem(), vol: vol, timeout: timeout, cached: cached, patient: patient,
+	f := &FS{
+		RawFileSystem: fuse.NewDefaultRawFileSystem(), vol: vol, timeout: timeout, cached: cached,
 		open: handleTable{m: map[uint64]*volume.Handle{}},
 	}
+	if patient {
+		f.workers = newWorkers()
+	}
+	return f
 }
 
 // String names the filesystem in go-fuse's debug output.
@@ -45,6 +49,13 @@ func (f *FS) String() string { return "graviton" }
 
 // Init is called when the kernel is connected.
 func (f *FS) Init(s *fuse.Server) { f.server.Store(s) }
+
+// OnUnmount is called when the kernel sends no more requests.
+func (f *FS) OnUnmount() {
+	if f.workers != nil {
+		f.workers.close()
+	}
+}
 
 // status turns an operation's outcome into what the kernel is told. An EIO is logged with the path that it hit, unless
 // that was done where it happened.

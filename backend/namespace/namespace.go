@@ -8,6 +8,7 @@ package namespace
 import (
 	"context"
 	"iter"
+	"time"
 )
 
 // Store holds one volume's names. All methods may be called concurrently. Every error is a *Error that wraps one of
@@ -72,6 +73,14 @@ type Fencer interface {
 	Fence(session uint64)
 }
 
+// ReadCacher is an optional ability of a Store that several daemons use: it remembers what it has read and committed.
+type ReadCacher interface {
+	// CacheReads says that until a time no other daemon changes anything, so that a View may be answered from what this
+	// Store remembers. The zero time ends that: a View that begins later asks the server. After a gap, and after
+	// a lost connection, what was remembered before is not used.
+	CacheReads(until time.Time)
+}
+
 // Lock says how a transaction holds a record until it ends.
 type Lock uint8
 
@@ -104,6 +113,7 @@ type InodeWant struct {
 	Ino      Ino
 	Lock     Lock
 	Contents int  // also so many of its extents and so many of its xattrs, as EntryWant says
+	Xattrs   int  // in a View: also so many of its xattrs
 	Orphan   bool // also its Orphan
 	Holds    bool // also its Holds
 }
@@ -132,6 +142,9 @@ type ListWant struct {
 type RangeWant struct {
 	Ino      Ino
 	From, To uint64
+	// First, in a View, asks instead for so many extents from the first one of the file. Once these have more than 64 KiB
+	// inline together, they may come without their Inline bytes.
+	First int
 }
 
 // Tx reads and writes typed records. Writes are seen by later reads of the same Tx. It must not be used after fn

@@ -142,6 +142,12 @@ type Dentry struct {
 	Cookie uint64 // unique in the directory and never used twice: the position for readdir, in order of creation
 }
 
+// The bits of Inode.Mode that Dentry.Type has, and those of a directory; see inode(7).
+const (
+	ModeType = 0o170000
+	ModeDir  = 0o040000
+)
+
 // Extent says where Len bytes of a file from offset Off are: in Inline, or in Blob from BlobOff on. Extents of an inode
 // don't overlap; what none covers reads as zeros.
 type Extent struct {

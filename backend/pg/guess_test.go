@@ -101,12 +101,12 @@ func TestGuess(t *testing.T) {
 		{func() { put(other, entry) }, "40700 ino 21 links 2 size 7 extent 3+4"},
 	} {
 		c.change()
-		db.names.guesses.paused.Store(0)
+		db.names.memory.paused.Store(0)
 		for range 3 { // the later ones on a guess that is right
 			if got := seen(); got != c.want {
 				t.Fatalf("seen %q, want %q", got, c.want)
 			}
-			db.names.guesses.paused.Store(0)
+			db.names.memory.paused.Store(0)
 		}
 	}
 	if st := db.NamespaceStats(); st.Wrong < 6 || st.Guessed < st.Wrong+12 {

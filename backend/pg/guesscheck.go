@@ -32,7 +32,7 @@ var errWrongGuess = errors.New("what the transaction began with has changed")
 func (t *tx) check(c *told) statement {
 	st := statement{zero: errWrongGuess}
 	switch {
-	case c.key == "":
+	case c.key[0] == kindXattr:
 		st.sql, st.args = checkBare, []any{int64(c.ino)}
 	case c.extents != nil:
 		st.sql, st.args = checkEmpty, []any{int64(c.ino)}
@@ -70,20 +70,18 @@ func extentArrays(ino namespace.Ino, list []namespace.Record) []any {
 // guess runs fn on what is remembered. It returns the transaction if it can be committed, with all that it was told
 // compared; otherwise it has to be run on what is read. An error of fn may come from what was wrong.
 func (u *update) guess(ctx context.Context) *tx {
-	if isEmpty(u.want) || u.guessed || u.s.guesses.pausing() {
+	if isEmpty(u.want) || u.guessed || u.s.memory.pausing() {
 		return nil
 	}
 	u.guessed = true
-	t := &tx{s: u.s, ctx: ctx, update: true, held: lockSet{}, need: lockSet{}}
-	t.held.addAll(u.set)
-	if !t.tell(u.want) {
-		return nil
-	}
-	if err := u.call(t); err != nil || t.again || t.err != nil || t.over.writes == 0 {
+	t := u.newTx(ctx, nil)
+	if !t.tell(u.want) || u.call(t) != nil || t.again || t.err != nil || t.over.writes == 0 {
+		u.s.memory.leave(t.look)
 		return nil
 	}
 	t.held.addAll(t.lacking())
 	if len(t.held) > maxLocks {
+		u.s.memory.leave(t.look)
 		return nil
 	}
 	return t
@@ -106,7 +104,7 @@ func (u *update) commitGuess(ctx context.Context, t *tx, conn *session) error {
 	if errors.Is(err, errConflict) {
 		u.s.stats.wrong.Add(1)
 		if !t.again {
-			u.s.guesses.wrong(t)
+			u.s.memory.wrong(t)
 		}
 	}
 	return err

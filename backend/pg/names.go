@@ -27,7 +27,7 @@ type names struct {
 	syncer   syncer
 	crashes  crashes
 	notify   notifier
-	guesses  guesses
+	memory   memory
 	fence    atomic.Uint64 // the session without which no Update commits; 0 for none
 
 	stop context.CancelFunc
@@ -39,12 +39,15 @@ var (
 	_ namespace.Clock  = (*names)(nil)
 	_ namespace.Solo   = (*names)(nil)
 	_ namespace.Fencer = (*names)(nil)
+
+	_ namespace.ReadCacher = (*names)(nil)
 )
 
 // namesStats counts since the start of the process.
 type namesStats struct {
 	trips     atomic.Uint64 // exchanges with the server
 	views     atomic.Uint64
+	recalled  atomic.Uint64 // Views answered from memory
 	reruns    atomic.Uint64 // Views that read more than they wanted
 	updates   atomic.Uint64
 	conflicts atomic.Uint64 // runs of an Update that lacked a lock, or that the server ended for a conflict
@@ -59,6 +62,7 @@ type namesStats struct {
 type NamespaceStats struct {
 	Trips     uint64 // round trips to the server
 	Views     uint64
+	Recalled  uint64 // Views answered from memory
 	Reruns    uint64 // Views that read more than they had asked for
 	Updates   uint64
 	Conflicts uint64 // runs of an Update that had to start again
@@ -73,7 +77,7 @@ type NamespaceStats struct {
 func (db *DB) NamespaceStats() NamespaceStats {
 	s := &db.names.stats
 	return NamespaceStats{
-		Trips: s.trips.Load(), Views: s.views.Load(), Reruns: s.reruns.Load(), Updates: s.updates.Load(),
+		Trips: s.trips.Load(), Views: s.views.Load(), Recalled: s.recalled.Load(), Reruns: s.reruns.Load(), Updates: s.updates.Load(),
 		Conflicts: s.conflicts.Load(), Retries: s.retries.Load(), Lost: s.lost.Load(), Found: s.found.Load(),
 		Guessed: s.guessed.Load(), Wrong: s.wrong.Load(),
 	}
@@ -92,7 +96,7 @@ func newNames(ctx context.Context, db *DB) (*names, error) {
 	s.notFound = &namespace.Error{Op: "get", Store: s.store, Err: namespace.ErrNotFound}
 	s.syncer.init(s.flushLog)
 	s.notify.init()
-	s.guesses.init()
+	s.memory.init()
 	if !db.cfg.ReadOnly {
 		if err := s.mark(ctx); err != nil {
 			return nil, err
@@ -142,11 +146,10 @@ func (s *names) begin(ctx context.Context) (*session, error) {
 func (s *names) View(ctx context.Context, want namespace.Want, fn func(tx namespace.Tx) error) error {
 	s.stats.views.Add(1)
 	if !isEmpty(want) {
-		t, err := s.fetchWanted(ctx, want)
+		t, err := s.viewWanted(ctx, want)
 		if err != nil {
 			return s.wrap("view", err)
 		}
-		s.guesses.learn(t)
 		if err := fn(t); !t.again {
 			return t.outcome(err)
 		}
@@ -176,6 +179,24 @@ func (t *tx) outcome(err error) error {
 	return t.s.wrap("view", t.err)
 }
 
+// viewWanted returns a View's transaction that has what is wanted: from memory if that knows, or from the server.
+func (s *names) viewWanted(ctx context.Context, want namespace.Want) (*tx, error) {
+	t := &tx{s: s, ctx: ctx}
+	if t.tell(want) {
+		s.stats.recalled.Add(1)
+		return t, ctx.Err()
+	}
+	seen := s.memory.enter()
+	defer s.memory.leave(seen)
+	t, err := s.fetchWanted(ctx, want)
+	if err == nil {
+		t.look = seen
+		s.memory.learn(t)
+		s.memory.learnAhead(t, want)
+	}
+	return t, err
+}
+
 // fetchWanted fetches a Want in one exchange, from one snapshot, and keeps no connection.
 func (s *names) fetchWanted(ctx context.Context, want namespace.Want) (*tx, error) {
 	var t *tx
@@ -186,7 +207,7 @@ func (s *names) fetchWanted(ctx context.Context, want namespace.Want) (*tx, erro
 		}
 		defer conn.end(ctx)
 		t = &tx{s: s, ctx: ctx}
-		list := t.want(want)
+		list := append(t.want(want), t.wantAhead(want)...)
 		if len(list) > 1 { // a single statement has its own snapshot
 			list = append([]statement{{sql: beginView}}, append(list, statement{sql: sqlCommit})...)
 		}

@@ -107,11 +107,18 @@ func (u *update) once(ctx context.Context) error {
 		if !errors.Is(err, errConflict) {
 			return u.ended(ctx, t, err)
 		}
+		u.s.memory.end(t, false)
+		u.s.memory.leave(t.look)
 	}
 	u.undo()
-	t := &tx{s: u.s, ctx: ctx, conn: conn, update: true, held: lockSet{}, need: lockSet{}}
-	t.held.addAll(u.set)
+	t := u.newTx(ctx, conn)
 	return u.ended(ctx, t, u.transact(ctx, t))
+}
+
+func (u *update) newTx(ctx context.Context, conn *session) *tx {
+	t := &tx{s: u.s, ctx: ctx, conn: conn, update: true, held: lockSet{}, need: lockSet{}, look: u.s.memory.enter()}
+	t.held.addAll(u.set)
+	return t
 }
 
 // undo has fn let go of what an earlier run of it took, before anything is waited for.
@@ -131,12 +138,23 @@ func (u *update) call(t *tx) error {
 // ended gives the connection back, and returns what became of the transaction.
 func (u *update) ended(ctx context.Context, t *tx, err error) error {
 	t.conn.end(ctx)
+	defer u.s.memory.leave(t.look)
+	if errors.Is(err, errInDoubt) {
+		err = u.resolve(ctx, err)
+		u.s.memory.end(t, false) // only now nothing is going to change any more
+		if errors.Is(err, namespace.ErrUnavailable) {
+			u.s.CacheReads(time.Time{}) // or it may still
+		}
+		return err
+	}
+	done := err == nil && u.fail == nil
+	u.s.memory.end(t, done)
 	switch {
-	case err == nil && u.fail == nil:
-		u.s.guesses.learn(t)
+	case done:
+		if len(t.told) == 0 {
+			u.s.memory.learn(t)
+		}
 		return nil
-	case errors.Is(err, errInDoubt):
-		return u.resolve(ctx, err)
 	case t.again && t.last == nil:
 		u.learn(t)
 		return errConflict
@@ -213,6 +231,7 @@ func (u *update) commit(ctx context.Context, t *tx) error {
 
 // send sends a commit.
 func (u *update) send(ctx context.Context, t *tx, list []statement) error {
+	u.s.memory.begin(t)
 	err := t.conn.exchange(ctx, list)
 	if err == nil {
 		u.s.notify.wake()

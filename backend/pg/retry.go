@@ -35,6 +35,7 @@ func (db *DB) retry(ctx context.Context, run func(ctx context.Context) error) er
 			return callersError(ctx, err)
 		}
 		if lost(err) {
+			db.names.memory.clear() // the server may have crashed, and lost what it had committed last
 			db.dropIdle()
 		}
 		select {

@@ -13,19 +13,24 @@ var errAgain = errors.New("the transaction starts again")
 
 // tx implements namespace.Tx.
 type tx struct {
-	s    *names
-	ctx  context.Context //nolint:containedctx // of View or Update, whose transaction this is
-	conn *session        // nil while fn runs on what was fetched for it, without a transaction
-	over overlay
-	got  []span                             // what wants fetched of groups
-	late []func()                           // what completes got, once the statements were answered
-	told []told                             // what it was told without asking the server
-	join map[namespace.Ino]bool             // directories whose entries come with their inodes
-	near map[namespace.Ino]*namespace.Inode // the inodes of the last page of such a directory
-	err  error                              // of a write, which fails the transaction
-	last error                              // of the server
-	held lockSet                            // of an Update
-	need lockSet                            // what an Update lacked
+	s     *names
+	ctx   context.Context //nolint:containedctx // of View or Update, whose transaction this is
+	conn  *session        // nil while fn runs on what was fetched for it, without a transaction
+	over  overlay
+	got   []span                               // what wants fetched of groups
+	late  []func()                             // what completes got, once the statements were answered
+	told  []told                               // what it was told without asking the server
+	next  []namespace.Record                   // entries and their inodes, fetched ahead
+	files map[namespace.Ino][]namespace.Record // extents, fetched ahead
+	bare  map[namespace.Ino]bool               // whether an inode is known to have no xattrs
+	look  *look                                // what commits change meanwhile
+	marks []mark                               // what its commit changes, while that is under way
+	join  map[namespace.Ino]bool               // directories whose entries come with their inodes
+	near  map[namespace.Ino]*namespace.Inode   // the inodes of the last page of such a directory
+	err   error                                // of a write, which fails the transaction
+	last  error                                // of the server
+	held  lockSet                              // of an Update
+	need  lockSet                              // what an Update lacked
 
 	update bool
 	again  bool // fn has to run again: in a transaction, or with more locks
@@ -35,6 +40,7 @@ type tx struct {
 type span struct {
 	lo, hi string
 	recs   []namespace.Record
+	bytes  bool // extents come with their inline bytes
 }
 
 func (t *tx) fail(err error) {

@@ -21,6 +21,7 @@ type entry struct {
 	rec   namespace.Record
 	delta *namespace.Delta // on top of what the server has; in unread and clean only
 	state state
+	blind bool // stored without having been read
 }
 
 // written reports whether the entry changes anything.
@@ -64,7 +65,8 @@ func (o *overlay) remember(key string, k namespace.Key, rec namespace.Record) *e
 
 func (o *overlay) put(key string, rec namespace.Record) {
 	o.unindex(key)
-	o.m.Set(key, &entry{key: rec.Key(), rec: rec, state: stored})
+	before := o.get(key)
+	o.m.Set(key, &entry{key: rec.Key(), rec: rec, state: stored, blind: before == nil || before.blind})
 	if k := orderOf(rec); k != "" {
 		o.index.Set(k, rec)
 	}

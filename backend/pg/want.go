@@ -13,7 +13,7 @@ const wantHolds = 64
 const (
 	wantedInodes = "SELECT " + inodeColumns + " FROM inodes WHERE ino = ANY($1)"
 	// The statement that a lookup is: an entry with its inode, which may be missing.
-	wantedEntry = "SELECT " + joinedDentry + ", " + joinedInode +
+	wantedEntry = "SELECT " + joinedDentry + ", " + joinedInode + ", " + hasXattrs +
 		" FROM dentries d LEFT JOIN inodes i ON i.ino = d.ino WHERE d.parent = $1 AND d.name = $2"
 	// In an Update the inode is locked, in this mode, before it is read by the next statement.
 	lockedEntry = "SELECT " + joinedDentry + ", CASE WHEN $3 THEN pg_try_advisory_xact_lock($4 # d.ino) " +
@@ -33,7 +33,12 @@ const (
 	wantedExtents = "(SELECT " + extentColumns + " FROM extents WHERE ino = $1 AND end_off BETWEEN $2 AND $3 " +
 		"ORDER BY end_off LIMIT $4) UNION ALL (SELECT " + extentColumns +
 		" FROM extents WHERE ino = $1 AND end_off > $3 ORDER BY end_off LIMIT 2)"
-	listedEntries = "SELECT " + joinedDentry + ", " + joinedInode + " FROM dentries d LEFT JOIN inodes i ON i.ino = d.ino " +
+	// The first extents. Those whose bytes would be too many together come without, which the last column says.
+	firstExtents = "SELECT ino, end_off, len, blob, blob_off, CASE WHEN many THEN NULL ELSE inline END, many FROM (" +
+		"SELECT *, blob IS NULL AND sum(CASE WHEN blob IS NULL THEN len END) OVER (ORDER BY end_off) > 65536 AS many " +
+		"FROM extents WHERE ino = $1 ORDER BY end_off LIMIT $2) AS e ORDER BY end_off"
+	hasXattrs     = "EXISTS (SELECT FROM xattrs x WHERE x.ino = i.ino)"
+	listedEntries = "SELECT " + joinedDentry + ", " + joinedInode + ", " + hasXattrs + " FROM dentries d LEFT JOIN inodes i ON i.ino = d.ino " +
 		"WHERE d.parent = $1 AND d.cookie >= $2 ORDER BY d.cookie LIMIT $3"
 )
 
@@ -55,6 +60,10 @@ func (t *tx) want(w namespace.Want) []statement {
 		list = append(list, t.wantList(l))
 	}
 	for _, r := range w.Extents {
+		if r.First > 0 {
+			list = append(list, t.wantFirst(r))
+			continue
+		}
 		list = append(list, t.wantRange(r))
 	}
 	for _, k := range w.Xattrs {
@@ -105,6 +114,10 @@ func (t *tx) wantInodes(wants []namespace.InodeWant) []statement {
 		if w.Holds {
 			list = append(list, t.wantGroup(inodeHolds, takeHold, func() namespace.Key { return namespace.HoldKey{Ino: w.Ino} },
 				wantHolds, int64(w.Ino), int64(wantHolds)))
+		}
+		if w.Xattrs > 0 {
+			list = append(list, t.wantGroup(inodeXattrs, takeXattr, func() namespace.Key { return namespace.XattrKey{Ino: w.Ino} },
+				w.Xattrs, int64(w.Ino), int64(w.Xattrs)))
 		}
 		if w.Contents > 0 {
 			list = append(list, t.wantGroup(inodeExtents, takeExtent, func() namespace.Key { return namespace.ExtentKey{Ino: w.Ino} },
@@ -173,6 +186,7 @@ func (t *tx) keepInode(r *row, ino namespace.Ino) {
 	}
 	rec := r.inode()
 	t.keep(rec.Key(), rec)
+	t.noteXattrs(ino, r.bool())
 }
 
 // wantGroup fetches the first records of a group, whose key is known when the statement before was answered.
@@ -194,39 +208,6 @@ func (t *tx) wantGroup(sql string, take func(*row) namespace.Record, group func(
 		t.got[i].recs = append(t.got[i].recs, take(r))
 		return nil
 	}}
-}
-
-func (t *tx) wantRange(w namespace.RangeWant) statement {
-	i := len(t.got)
-	t.got = append(t.got, span{})
-	from, to := int64(w.From), int64(max(w.To, w.From))
-	t.late = append(t.late, func() {
-		s := &t.got[i]
-		_, s.hi = bounds(namespace.ExtentKey{Ino: w.Ino})
-		s.lo, _ = encodeKey(namespace.ExtentKey{Ino: w.Ino, End: w.From})
-		inside, behind := 0, 0
-		for _, rec := range s.recs {
-			if rec.(*namespace.Extent).End() <= uint64(to) {
-				inside++
-			} else {
-				behind++
-			}
-		}
-		switch {
-		case inside == wantExtents: // there may be more between them and those behind
-			s.recs = s.recs[:inside]
-			s.hi = indexKey(kindExtent, s.recs[inside-1]) + "\x00"
-		case behind == 2:
-			s.hi = indexKey(kindExtent, s.recs[len(s.recs)-1]) + "\x00"
-		}
-	})
-	return statement{
-		sql: wantedExtents, args: []any{int64(w.Ino), from, to, int64(wantExtents)},
-		row: func(r *row) error {
-			t.got[i].recs = append(t.got[i].recs, r.extent())
-			return nil
-		},
-	}
 }
 
 // wantList fetches the first page of a directory.
@@ -270,6 +251,7 @@ func (t *tx) takeListed(r *row) namespace.Record {
 		return d
 	}
 	t.near[d.Ino] = r.inode()
+	t.noteXattrs(d.Ino, r.bool())
 	return d
 }
 

@@ -2,6 +2,7 @@ package volume
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
@@ -95,7 +96,7 @@ func (v *Volume) SetAttr(ctx context.Context, ino namespace.Ino, set SetAttr) (*
 		if rec = n.setUnborn(set); rec == nil {
 			err = n.commit(ctx, apply)
 		}
-	case set.isNews() && v.knows(ctx, ino, set, &rec):
+	case set.isNews() && v.knows(ctx, ino, set, &rec, &err):
 	case set.Size != nil:
 		err = n.truncate(ctx, *set.Size, apply)
 	case n.growing():
@@ -119,9 +120,14 @@ func (s *SetAttr) isNews() bool {
 		s.Mode == nil && s.UID == nil && s.GID == nil && s.Size == nil && s.Atime == nil && s.SameOwner == nil
 }
 
-// knows reports whether the times are those that the inode has already, which is usual: then nothing is to be written.
-func (v *Volume) knows(ctx context.Context, ino namespace.Ino, set SetAttr, rec **namespace.Inode) bool {
+// knows reports whether the times are those that the inode has already, which is usual, or there is no such inode any
+// more, as after the last unlink: then nothing is to be written.
+func (v *Volume) knows(ctx context.Context, ino namespace.Ino, set SetAttr, rec **namespace.Inode, gone *error) bool {
 	have, err := v.GetAttr(ctx, ino)
+	if errors.Is(err, ErrStale) || v.ghosts.get(ino) != nil {
+		*gone = ErrStale
+		return true
+	}
 	if err != nil || have.Mtime != *set.Mtime || have.Ctime != *set.Ctime {
 		return false
 	}

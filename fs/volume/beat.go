@@ -55,6 +55,7 @@ func (v *Volume) beatLoop(ctx context.Context) {
 
 // beatOnce looks around and then says so.
 func (v *Volume) beatOnce(ctx context.Context) error {
+	began := time.Now()
 	now, err := v.members.clock.Now(ctx)
 	if err != nil {
 		return err
@@ -80,6 +81,7 @@ func (v *Volume) beatOnce(ctx context.Context) error {
 	})
 	if err == nil {
 		v.members.beaten.Store(time.Now().UnixNano())
+		v.cacheReads(began)
 	}
 	return err
 }

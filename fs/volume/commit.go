@@ -42,13 +42,7 @@ func (n *node) commitLocked(ctx context.Context, keep uint64, chg change) error 
 	var rec *namespace.Inode
 	var refused error
 	if err == nil {
-		rec, err = n.commitExtents(ctx, b, extents, func(e *extentEdit) error {
-			refused = nil
-			if chg != nil {
-				refused = chg(e)
-			}
-			return refused
-		})
+		rec, err = n.commitExtents(ctx, b, extents, refusing(chg, &refused))
 	}
 	if refused != nil {
 		rec, err = n.commitExtents(ctx, b, extents, nil)
@@ -61,6 +55,17 @@ func (n *node) commitLocked(ctx context.Context, keep uint64, chg change) error 
 		err = refused
 	}
 	return err
+}
+
+// refusing is chg, whose error it keeps; nil if that is.
+func refusing(chg change, refused *error) change {
+	if chg == nil {
+		return nil
+	}
+	return func(e *extentEdit) error {
+		*refused = chg(e)
+		return *refused
+	}
 }
 
 // changeOnly changes the inode and leaves written data as they are. It is for a file that is being written: the

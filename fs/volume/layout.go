@@ -2,6 +2,7 @@ package volume
 
 import (
 	"context"
+	"time"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
 )
@@ -10,33 +11,38 @@ import (
 const (
 	layoutMax    = 16       // extents
 	layoutInline = 64 << 10 // bytes of inline data
+	layoutShared = time.Second
 )
 
-// layout is all committed extents of a file, if they are few. It holds until the next commit ends.
+// layout is all committed extents of a file, if they are few. It holds until the next commit ends; where other daemons
+// change the volume, also until this one hears of that, or for a second.
 type layout struct {
 	known   bool
 	few     bool // list is all of them
 	commits uint64
+	epoch   uint64
+	at      time.Time
 	list    []*namespace.Extent // not to be changed
 }
 
 // extents returns the committed extents that touch the bytes from lo up to hi; with fresh, as they are now.
 func (n *node) extents(ctx context.Context, lo, hi uint64, fresh bool) ([]*namespace.Extent, error) {
-	if n.v.cfg.Shared { // a commit of another daemon doesn't count here
-		return n.v.extents(ctx, n.ino, lo, hi)
-	}
 	n.mu.Lock()
-	l, commits := n.layout, n.commits
+	l, commits, epoch := n.layout, n.commits, n.epoch
 	n.mu.Unlock()
 	valid := l.known && l.commits == commits && !fresh
+	if n.v.cfg.Shared { // a commit of another daemon doesn't count here
+		valid = valid && l.epoch == epoch && time.Since(l.at) < layoutShared
+	}
 	switch {
 	case valid && l.few:
 		return touching(l.list, lo, hi), nil
-	case valid:
+	case valid || n.v.cfg.Shared:
 		return n.v.extents(ctx, n.ino, lo, hi)
 	}
 	l = layout{known: true, commits: commits}
-	err := n.v.ns.View(ctx, namespace.Want{}, func(tx namespace.Tx) error {
+	want := namespace.Want{Extents: []namespace.RangeWant{{Ino: n.ino, First: layoutMax + 1}}}
+	err := n.v.ns.View(ctx, want, func(tx namespace.Tx) error {
 		return l.load(tx, n.ino)
 	})
 	if err != nil {
@@ -61,7 +67,9 @@ func (l *layout) load(tx namespace.Tx, ino namespace.Ino) error {
 		if err != nil {
 			return err
 		}
-		inline += len(x.Inline)
+		if x.Blob == "" {
+			inline += int(x.Len)
+		}
 		if len(l.list) == layoutMax || inline > layoutInline {
 			l.list, l.few = nil, false
 			return nil

@@ -44,6 +44,7 @@ type members struct {
 	// company is held shared by what is done differently while no other daemon lives, exclusive to change alone.
 	company sync.RWMutex
 	alone   bool
+	cacher  namespace.ReadCacher // nil if the store isn't one
 
 	mu      sync.Mutex
 	last    map[uint64]sighting
@@ -72,6 +73,7 @@ func (v *Volume) findMembers() error {
 	m.clock, clock = v.ns.(namespace.Clock)
 	m.solo, solo = v.ns.(namespace.Solo)
 	m.fencer, fencer = v.ns.(namespace.Fencer)
+	m.cacher, _ = v.ns.(namespace.ReadCacher)
 	if clock && solo && fencer {
 		v.members = m
 		return nil
@@ -91,6 +93,7 @@ func (v *Volume) join(ctx context.Context) error {
 	if err := v.number(); err != nil {
 		return err
 	}
+	began := time.Now()
 	known, err := v.register(ctx)
 	for err == nil {
 		var others []*namespace.Session
@@ -114,6 +117,7 @@ func (v *Volume) join(ctx context.Context) error {
 	}
 	v.members.fencer.Fence(v.Session())
 	v.members.beaten.Store(time.Now().UnixNano())
+	v.cacheReads(began)
 	return v.sync(ctx)
 }
 
@@ -235,6 +239,9 @@ func (v *Volume) setAlone(ctx context.Context, alone bool) {
 	m.company.Lock()
 	defer m.company.Unlock()
 	m.alone = alone
+	if !alone && m.cacher != nil {
+		m.cacher.CacheReads(time.Time{})
+	}
 	for _, n := range v.nodes.all() {
 		switch {
 		case alone: // what the others did last may not have been told yet
@@ -243,6 +250,17 @@ func (v *Volume) setAlone(ctx context.Context, alone bool) {
 			n.flushFor(ctx)
 		}
 		v.nodes.put(n)
+	}
+}
+
+// cacheReads lets the store answer from what it remembers while no other daemon lives. Another one has to wait for the
+// next beat or for the end of the lease, which began with the beat that was begun last.
+func (v *Volume) cacheReads(begun time.Time) {
+	m := v.members
+	m.company.RLock()
+	defer m.company.RUnlock()
+	if m.alone && m.cacher != nil {
+		m.cacher.CacheReads(begun.Add(m.lease))
 	}
 }
 

@@ -10,9 +10,9 @@ import (
 
 // Bits of Inode.Mode, as in inode(7).
 const (
-	ModeType   = unix.S_IFMT
+	ModeType   = namespace.ModeType
 	ModeFile   = unix.S_IFREG
-	ModeDir    = unix.S_IFDIR
+	ModeDir    = namespace.ModeDir
 	ModeLink   = unix.S_IFLNK
 	ModeSetuid = unix.S_ISUID
 	ModeSetgid = unix.S_ISGID

@@ -156,9 +156,12 @@ func (n *node) reload(ctx context.Context) (*namespace.Inode, error) {
 	n.mu.Unlock()
 	var rec *namespace.Inode
 	var caps bool
-	l := layout{known: !n.v.cfg.Shared, commits: n.committed()}
+	l := layout{commits: n.committed(), epoch: epoch, at: time.Now()}
 	caKey := namespace.XattrKey{Ino: n.ino, Name: xattrCaps}
-	want := namespace.Want{Inodes: []namespace.InodeWant{{Ino: n.ino}}, Xattrs: []namespace.XattrKey{caKey}}
+	want := namespace.Want{
+		Inodes: []namespace.InodeWant{{Ino: n.ino}}, Xattrs: []namespace.XattrKey{caKey},
+		Extents: []namespace.RangeWant{{Ino: n.ino, First: layoutMax + 1}},
+	}
 	err := n.v.ns.View(ctx, want, func(tx namespace.Tx) (err error) {
 		rec, err = namespace.Get[*namespace.Inode](tx, namespace.InodeKey{Ino: n.ino})
 		if err != nil || rec.Mode&ModeType != ModeFile {
@@ -169,8 +172,8 @@ func (n *node) reload(ctx context.Context) (*namespace.Inode, error) {
 		if isNotFound(err) {
 			err = nil
 		}
-		if err == nil && l.known {
-			err = l.load(tx, n.ino)
+		if err == nil {
+			l.known, err = true, l.load(tx, n.ino)
 		}
 		return err
 	})

@@ -33,13 +33,17 @@ func (v *Volume) GetXattr(ctx context.Context, ino namespace.Ino, name string) (
 	return value, err
 }
 
+// xattrsAhead is how many attributes are asked for at a time.
+const xattrsAhead = 32
+
 // ListXattr returns the names of an inode's extended attributes, in order.
 func (v *Volume) ListXattr(ctx context.Context, ino namespace.Ino) ([]string, error) {
 	if err := v.settleInode(ctx, ino); err != nil {
 		return nil, err
 	}
 	var names []string
-	err := v.ns.View(ctx, namespace.Want{}, func(tx namespace.Tx) error {
+	want := namespace.Want{Inodes: []namespace.InodeWant{{Ino: ino, Xattrs: xattrsAhead}}}
+	err := v.ns.View(ctx, want, func(tx namespace.Tx) error {
 		names = names[:0]
 		for x, err := range namespace.Scan[*namespace.Xattr](tx, namespace.XattrKey{Ino: ino}, 0) {
 			if err != nil {
