@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/moby/sys/mountinfo"
@@ -82,8 +83,8 @@ func (r Record) alive() bool {
 	return client.call(ctx, http.MethodGet, "/v1/ping", nil, nil, &none) == nil
 }
 
-// Daemons returns the daemons that run with one of the state directories, or that the mount table names.
-func Daemons(stateDirs ...string) []Record {
+// records returns what was written by the daemons of the state directories, and of those that the mount table names.
+func records(stateDirs []string) []Record {
 	dirs := map[string]bool{}
 	for _, d := range stateDirs {
 		dirs[d] = true
@@ -103,7 +104,7 @@ func Daemons(stateDirs ...string) []Record {
 				continue
 			}
 			var r Record
-			if json.Unmarshal(data, &r) == nil && r.alive() {
+			if json.Unmarshal(data, &r) == nil {
 				list = append(list, r)
 			}
 		}
@@ -111,22 +112,41 @@ func Daemons(stateDirs ...string) []Record {
 	return list
 }
 
-// FindMount returns the daemon that serves a mount point.
-func FindMount(dir string, stateDirs ...string) (Record, bool) {
-	for _, r := range Daemons(stateDirs...) {
-		if r.Dir == dir {
+// Daemons returns the daemons that run with one of the state directories, or that the mount table names. One that
+// hangs isn't among them.
+func Daemons(stateDirs ...string) []Record {
+	all := records(stateDirs)
+	alive := make([]bool, len(all))
+	var asked sync.WaitGroup
+	for i, r := range all {
+		asked.Go(func() { alive[i] = r.alive() })
+	}
+	asked.Wait()
+	var list []Record
+	for i, r := range all {
+		if alive[i] {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+// find returns a running daemon of a kind. Others aren't asked: one that hangs holds up nobody else.
+func find(stateDirs []string, is func(Record) bool) (Record, bool) {
+	for _, r := range records(stateDirs) {
+		if is(r) && r.alive() {
 			return r, true
 		}
 	}
 	return Record{}, false
 }
 
+// FindMount returns the daemon that serves a mount point.
+func FindMount(dir string, stateDirs ...string) (Record, bool) {
+	return find(stateDirs, func(r Record) bool { return r.Dir == dir })
+}
+
 // FindStore returns the daemon that holds a store.
 func FindStore(store string, stateDirs ...string) (Record, bool) {
-	for _, r := range Daemons(stateDirs...) {
-		if r.Store == store {
-			return r, true
-		}
-	}
-	return Record{}, false
+	return find(stateDirs, func(r Record) bool { return r.Store == store })
 }
