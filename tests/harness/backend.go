@@ -46,17 +46,33 @@ var (
 	}}
 )
 
+// backends are all of them, shared those that several daemons can have mounted.
+var (
+	backends = []Backend{RocksDB, Postgres, PostgresLargeObjects, PostgresExclusive, Bucket, Hybrid}
+	shared   = []Backend{Postgres, Hybrid}
+)
+
 // EachBackend runs a test on every backend, or on those that GRAVITON_TEST_BACKENDS names, separated by commas.
 func EachBackend(t *testing.T, test func(t *testing.T, b Backend)) {
 	t.Helper()
-	all := []Backend{RocksDB, Postgres, PostgresLargeObjects, PostgresExclusive, Bucket, Hybrid}
+	each(t, backends, test)
+}
+
+// EachShared is EachBackend for those on which several daemons can have a volume mounted.
+func EachShared(t *testing.T, test func(t *testing.T, b Backend)) {
+	t.Helper()
+	each(t, shared, test)
+}
+
+func each(t *testing.T, some []Backend, test func(t *testing.T, b Backend)) {
+	t.Helper()
 	names := strings.FieldsFunc(os.Getenv("GRAVITON_TEST_BACKENDS"), func(r rune) bool { return r == ',' })
 	for _, name := range names {
-		if !slices.ContainsFunc(all, func(b Backend) bool { return b.Name == name }) {
+		if !slices.ContainsFunc(backends, func(b Backend) bool { return b.Name == name }) {
 			t.Fatalf("GRAVITON_TEST_BACKENDS: there is no backend %q", name)
 		}
 	}
-	for _, b := range all {
+	for _, b := range some {
 		if len(names) == 0 || slices.Contains(names, b.Name) {
 			t.Run(b.Name, func(t *testing.T) { test(t, b) })
 		}
@@ -68,7 +84,12 @@ func EachBackend(t *testing.T, test func(t *testing.T, b Backend)) {
 func OnServer(t testing.TB, s *pgtest.Server, more string) Config {
 	t.Helper()
 	d := s.Database(t)
-	return InDatabase(t, d, fmt.Sprintf("jdbc:postgresql://127.0.0.1:%d/%s", s.Port(), d.Name), more)
+	return InDatabase(t, d, urlOf(s, d), more)
+}
+
+// urlOf is the way to a database, without a role.
+func urlOf(s *pgtest.Server, d pgtest.Database) string {
+	return fmt.Sprintf("jdbc:postgresql://127.0.0.1:%d/%s", s.Port(), d.Name)
 }
 
 // InDatabase is the configuration of a volume in a database that is found at a URL without a role.

@@ -27,7 +27,12 @@ func wantRefused(t *testing.T, m *harness.Mount, how string, holder int) {
 
 // TestExclusive keeps one of two daemons out of a volume that the other wants for itself, whichever was first.
 func TestExclusive(t *testing.T) {
-	cfg := harness.Postgres.Config(t)
+	t.Parallel()
+	harness.EachShared(t, testExclusive)
+}
+
+func testExclusive(t *testing.T, on harness.Backend) {
+	cfg := on.Config(t)
 	alone := cfg
 	alone.Args = []string{"-o", "exclusive"}
 	a, second := harness.Start(t, alone), harness.New(t, alone)
@@ -48,7 +53,12 @@ func TestExclusive(t *testing.T) {
 // TestExclusiveExpires has a daemon be silent for longer than its lease. Another gets the volume, and the first one
 // changes nothing any more when it comes back.
 func TestExclusiveExpires(t *testing.T) {
-	cfg := harness.Postgres.Config(t)
+	t.Parallel()
+	harness.EachShared(t, testExclusiveExpires)
+}
+
+func testExclusiveExpires(t *testing.T, on harness.Backend) {
+	cfg := on.Config(t)
 	cfg.Args = []string{"-o", "exclusive"}
 	a, b := harness.Start(t, cfg), harness.New(t, cfg)
 	harness.Check(t, os.WriteFile(filepath.Join(a.Dir, "before"), []byte("a"), 0o644))

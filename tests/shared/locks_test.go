@@ -30,7 +30,11 @@ func sh(t *testing.T, command string) int {
 
 // TestFlock locks a file by flock(1) on both mounts.
 func TestFlock(t *testing.T) {
-	a, b := two(t)
+	t.Parallel()
+	two(t, testFlock)
+}
+
+func testFlock(t *testing.T, a, b *harness.Mount) {
 	harness.Check(t, os.WriteFile(filepath.Join(a.Dir, "lock"), nil, 0o644))
 	harness.Check(t, os.WriteFile(filepath.Join(a.Dir, "n"), []byte("0\n"), 0o644))
 	holder := exec.Command("flock", "--no-fork", filepath.Join(a.Dir, "lock"), "sh", "-c", "echo locked; exec sleep 60")
@@ -74,7 +78,11 @@ func TestFlock(t *testing.T) {
 
 // TestFcntl takes locks of byte ranges, of a process and of an open file, on both mounts.
 func TestFcntl(t *testing.T) {
-	a, b := two(t)
+	t.Parallel()
+	two(t, testFcntl)
+}
+
+func testFcntl(t *testing.T, a, b *harness.Mount) {
 	harness.Check(t, os.WriteFile(filepath.Join(a.Dir, "f"), nil, 0o644))
 	open := func(m *harness.Mount) *os.File {
 		f, err := os.OpenFile(filepath.Join(m.Dir, "f"), os.O_RDWR, 0)

@@ -1,4 +1,5 @@
-// Package shared tests one volume that two daemons have mounted.
+// Package shared tests one volume that two daemons have mounted. Most of a test is waiting, so they run at the same time,
+// but for those that want something within a second.
 package shared
 
 import (
@@ -8,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -20,11 +22,20 @@ import (
 
 func TestMain(m *testing.M) { harness.Main(m) }
 
-// two mounts one new volume twice, by two daemons.
-func two(t *testing.T) (a, b *harness.Mount) {
+// both mounts one new volume twice, by two daemons.
+func both(t *testing.T, on harness.Backend) (a, b *harness.Mount) {
 	t.Helper()
-	cfg := harness.Postgres.Config(t)
+	cfg := on.Config(t)
 	return harness.Start(t, cfg), harness.Start(t, cfg)
+}
+
+// two runs a test with two mounts of a volume on each backend that allows it.
+func two(t *testing.T, test func(t *testing.T, a, b *harness.Mount)) {
+	t.Helper()
+	harness.EachShared(t, func(t *testing.T, on harness.Backend) {
+		a, b := both(t, on)
+		test(t, a, b)
+	})
 }
 
 func exists(path string) bool {
@@ -33,11 +44,18 @@ func exists(path string) bool {
 }
 
 func TestCloseToOpen(t *testing.T) {
-	a, b := two(t)
+	t.Parallel()
+	two(t, testCloseToOpen)
+}
+
+// testCloseToOpen reads what the other one wrote: data of the size that names have with them, of one that may be on its way
+// to a blob, and of one that is a blob.
+func testCloseToOpen(t *testing.T, a, b *harness.Mount) {
 	dirs := []string{a.Dir, b.Dir}
 	for i := range 60 {
 		w, r := filepath.Join(dirs[i%2], "f"), filepath.Join(dirs[(i+1)%2], "f")
-		want := bytes.Repeat([]byte{byte('a' + i%26)}, 5000+i/3) // three times the same size
+		size := []int{5000, 60_000, 1_500_000}[i/6%3] + i/3 // three times the same size
+		want := bytes.Repeat([]byte{byte('a' + i%26)}, size)
 		harness.Check(t, os.WriteFile(w, want, 0o644))
 		for range 2 { // the second time from the kernel's cache
 			got, err := os.ReadFile(r)
@@ -49,8 +67,9 @@ func TestCloseToOpen(t *testing.T) {
 	}
 }
 
-func TestNamesAreSeenSoon(t *testing.T) {
-	a, b := two(t)
+func TestNamesAreSeenSoon(t *testing.T) { two(t, testNamesAreSeenSoon) }
+
+func testNamesAreSeenSoon(t *testing.T, a, b *harness.Mount) {
 	var slowest time.Duration
 	for i := range 10 {
 		name, to := fmt.Sprint("n", i), fmt.Sprint("m", i)
@@ -66,8 +85,9 @@ func TestNamesAreSeenSoon(t *testing.T) {
 }
 
 // TestOpenFileIsNews has a file that stays open show what another daemon wrote.
-func TestOpenFileIsNews(t *testing.T) {
-	a, b := two(t)
+func TestOpenFileIsNews(t *testing.T) { two(t, testOpenFileIsNews) }
+
+func testOpenFileIsNews(t *testing.T, a, b *harness.Mount) {
 	harness.Check(t, os.WriteFile(filepath.Join(a.Dir, "f"), []byte("old"), 0o644))
 	f, err := os.Open(filepath.Join(b.Dir, "f"))
 	harness.Check(t, err)
@@ -89,7 +109,16 @@ func TestOpenFileIsNews(t *testing.T) {
 }
 
 func TestRaces(t *testing.T) {
-	a, b := two(t)
+	t.Parallel()
+	harness.EachShared(t, testRaces)
+}
+
+func testRaces(t *testing.T, on harness.Backend) {
+	rounds := 1000
+	if on.Name == harness.Hybrid.Name {
+		rounds = 100 // its names are in the same database
+	}
+	a, b := both(t, on)
 	dirs := []string{a.Dir, b.Dir}
 	race := func(round int, lost error, op func(dir string, host int) error) {
 		t.Helper()
@@ -104,7 +133,7 @@ func TestRaces(t *testing.T) {
 			t.Fatalf("round %d: %v, want one to win", round, errs)
 		}
 	}
-	for i := range 1000 {
+	for i := range rounds {
 		race(i, os.ErrExist, func(dir string, _ int) error {
 			f, err := os.OpenFile(filepath.Join(dir, fmt.Sprint("f", i)), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 			if err == nil {
@@ -118,13 +147,17 @@ func TestRaces(t *testing.T) {
 	}
 	list, err := os.ReadDir(a.Dir)
 	harness.Check(t, err)
-	if len(list) != 1000 {
-		t.Errorf("%d names are left, want 1000", len(list))
+	if len(list) != rounds {
+		t.Errorf("%d names are left, want %d", len(list), rounds)
 	}
 }
 
 func TestAppend(t *testing.T) {
-	a, b := two(t)
+	t.Parallel()
+	two(t, testAppend)
+}
+
+func testAppend(t *testing.T, a, b *harness.Mount) {
 	harness.Check(t, os.WriteFile(filepath.Join(a.Dir, "log"), nil, 0o644))
 	const each = 100
 	var g errgroup.Group
@@ -162,27 +195,50 @@ func TestAppend(t *testing.T) {
 }
 
 func TestUnlinkedAndOpen(t *testing.T) {
-	a, b := two(t)
-	data := bytes.Repeat([]byte("x"), 100_000)
-	harness.Check(t, os.WriteFile(filepath.Join(a.Dir, "f"), data, 0o644))
-	f, err := os.Open(filepath.Join(b.Dir, "f"))
-	harness.Check(t, err)
-	harness.Check(t, os.Remove(filepath.Join(a.Dir, "f")))
-	time.Sleep(8 * time.Second) // several rounds in which it could be removed
-	got, err := io.ReadAll(f)
-	harness.Check(t, err)
-	if !bytes.Equal(got, data) {
-		t.Errorf("the open file has %d bytes, want %d", len(got), len(data))
+	t.Parallel()
+	two(t, testUnlinkedAndOpen)
+}
+
+func testUnlinkedAndOpen(t *testing.T, a, b *harness.Mount) {
+	sizes := []int{100_000, 3 << 20} // in the database or in a blob
+	var open []*os.File
+	for _, size := range sizes {
+		name := fmt.Sprint(size)
+		harness.Write(t, harness.Noise(size), a.Dir, name)
+		f, err := os.Open(filepath.Join(b.Dir, name))
+		harness.Check(t, err)
+		defer f.Close()
+		open = append(open, f)
+		harness.Check(t, os.Remove(filepath.Join(a.Dir, name)))
 	}
-	harness.Check(t, f.Close())
+	time.Sleep(8 * time.Second) // several rounds in which they could be removed
+	if res := a.RunStore("gc", "--grace", "0s"); res.Code != 0 {
+		t.Errorf("gc: %v", res)
+	}
+	for i, f := range open {
+		got, err := io.ReadAll(f)
+		harness.Check(t, err)
+		if !bytes.Equal(got, harness.Noise(sizes[i])) {
+			t.Errorf("the open file has %d bytes, want %d", len(got), sizes[i])
+		}
+		harness.Check(t, f.Close())
+	}
 	if res := a.RunStore("fsck"); res.Code != 0 {
 		t.Errorf("fsck: %v", res)
 	}
+	harness.Soon(t, 40*time.Second, "the end of their data", func() bool {
+		gc, ls := a.RunStore("gc", "--grace", "0s"), a.RunStore("blob", "ls")
+		return gc.Code == 0 && ls.Code == 0 && strings.TrimSpace(ls.Stdout) == ""
+	})
 }
 
 // TestDaemonDies kills one daemon. The other goes on, and frees what that one held.
 func TestDaemonDies(t *testing.T) {
-	a, b := two(t)
+	t.Parallel()
+	two(t, testDaemonDies)
+}
+
+func testDaemonDies(t *testing.T, a, b *harness.Mount) {
 	harness.Check(t, os.WriteFile(filepath.Join(a.Dir, "f"), []byte("kept"), 0o644))
 	f, err := os.OpenFile(filepath.Join(a.Dir, "f"), os.O_RDWR, 0)
 	harness.Check(t, err)
