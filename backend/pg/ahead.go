@@ -95,14 +95,13 @@ func (m *memory) filesBehind(ino namespace.Ino) (inos []int64) {
 func (t *tx) wantFilesAhead(inos []int64) []statement {
 	t.files = make(map[namespace.Ino][]namespace.Record, len(inos))
 	for _, i := range inos {
-		t.files[namespace.Ino(i)] = []namespace.Record{}
 		t.noteXattrs(namespace.Ino(i), false)
 	}
 	rows := 0
 	return []statement{{sql: extentsAhead, args: []any{inos, int64(aheadRows)}, row: func(r *row) error {
 		x := r.extent()
 		t.files[x.Ino] = append(t.files[x.Ino], x)
-		if rows++; rows == aheadRows { // there may be more of the last one
+		if rows++; rows == aheadRows { // there may be more of the last one, and of those behind it, which get no list
 			delete(t.files, x.Ino)
 		}
 		return nil

@@ -44,7 +44,8 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if db.pool, err = pgxpool.NewWithConfig(ctx, pc); err != nil {
 		return nil, fmt.Errorf("%s: %w", db.store, err)
 	}
-	if db.names, err = newNames(ctx, db); err != nil {
+	db.names = newNames(db)
+	if err = db.names.start(ctx); err != nil {
 		db.pool.Close()
 		return nil, fmt.Errorf("%s: %w", db.store, err)
 	}

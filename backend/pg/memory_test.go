@@ -222,3 +222,71 @@ func TestMemoryIsTrue(t *testing.T) {
 		t.Errorf("%d of %d Views were answered from memory", st.Recalled, st.Views)
 	}
 }
+
+// TestAheadIsWhole opens files one after the other, the last of which have more extents together than are fetched ahead at a
+// time.
+func TestAheadIsWhole(t *testing.T) {
+	s := openAt(t, Config{URL: pgtest.Shared(t).Database(t).URL()}).Namespace()
+	const files = 80
+	extents := func(i namespace.Ino) uint64 {
+		if i < 33 { // so that as much as can be is fetched ahead of the others
+			return 1
+		}
+		return 12
+	}
+	check(t, s.Update(ctx, namespace.OpID{}, namespace.Want{}, func(tx namespace.Tx) error {
+		for i := range namespace.Ino(files) {
+			tx.Put(&namespace.Inode{Ino: 100 + i, Mode: 0o100644, Nlink: 1, Size: 10 * extents(i), Bytes: 10 * extents(i)})
+			for x := range extents(i) {
+				tx.Put(&namespace.Extent{Ino: 100 + i, Off: 10 * x, Len: 10, Inline: []byte("0123456789")})
+			}
+		}
+		return nil
+	}))
+	alone(s)
+	var all namespace.Want
+	for i := range namespace.Ino(files) {
+		all.Inodes = append(all.Inodes, namespace.InodeWant{Ino: 100 + i})
+	}
+	check(t, s.View(ctx, all, func(namespace.Tx) error { return nil }))
+	for i := range namespace.Ino(files) {
+		want := namespace.Want{
+			Inodes:  []namespace.InodeWant{{Ino: 100 + i}},
+			Extents: []namespace.RangeWant{{Ino: 100 + i, First: 17}},
+		}
+		check(t, s.View(ctx, want, func(tx namespace.Tx) error {
+			n := uint64(0)
+			for _, err := range namespace.Scan[*namespace.Extent](tx, namespace.ExtentKey{Ino: 100 + i, End: 1}, 0) {
+				if err != nil {
+					return err
+				}
+				n++
+			}
+			if n != extents(i) {
+				t.Errorf("inode %d has %d extents, want %d", 100+i, n, extents(i))
+			}
+			return nil
+		}))
+	}
+}
+
+// TestOpenIsCutOff has the connections break while a database is being opened, each time a bit later.
+func TestOpenIsCutOff(t *testing.T) {
+	server := pgtest.Shared(t)
+	p := server.NewProxy(t)
+	d := server.Database(t)
+	openAt(t, Config{URL: d.URL()}) // makes the schema
+	opened := 0
+	for i := range 60 {
+		cut := time.AfterFunc(time.Duration(i)*2*time.Millisecond, p.CutAll)
+		db, err := Open(ctx, Config{URL: d.At(p.Port()), IOTimeout: 5 * time.Second})
+		cut.Stop()
+		if err == nil {
+			opened++
+			check(t, db.Close())
+		}
+	}
+	if opened == 0 || opened == 60 {
+		t.Errorf("%d of 60 were opened", opened)
+	}
+}

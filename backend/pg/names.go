@@ -83,12 +83,10 @@ func (db *DB) NamespaceStats() NamespaceStats {
 	}
 }
 
-// newNames starts the namespace of a database whose pool is open; close ends it.
-func newNames(ctx context.Context, db *DB) (*names, error) {
+// newNames makes the namespace of a database, which start starts.
+func newNames(db *DB) *names {
 	var random [8]byte
-	if _, err := rand.Read(random[:]); err != nil {
-		return nil, err
-	}
+	_, _ = rand.Read(random[:]) // it never fails
 	s := &names{
 		db: db, store: db.store, locks: newLocks(db.database(), db.cfg.Schema),
 		origin: int64(binary.BigEndian.Uint64(random[:])), channel: "graviton_" + db.cfg.Schema,
@@ -97,18 +95,23 @@ func newNames(ctx context.Context, db *DB) (*names, error) {
 	s.syncer.init(s.flushLog)
 	s.notify.init()
 	s.memory.init()
-	if !db.cfg.ReadOnly {
+	return s
+}
+
+// start begins the work on a database whose pool is open; close ends it.
+func (s *names) start(ctx context.Context) error {
+	if !s.db.cfg.ReadOnly {
 		if err := s.mark(ctx); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
-	if !db.cfg.ReadOnly {
+	if !s.db.cfg.ReadOnly {
 		s.bg.Go(func() { s.notifyLoop(run) })
 		s.bg.Go(func() { s.pruneLoop(run) })
 	}
-	return s, nil
+	return nil
 }
 
 // Namespace is the namespace in the database. Closing it does nothing: the DB is closed by its owner.
