@@ -3,6 +3,7 @@ package volume_test
 import (
 	"bytes"
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -126,6 +127,19 @@ func TestFormat(t *testing.T) {
 	})
 	if _, err := volume.Open(ctx, e.ns, e.bs, e.cfg); err == nil {
 		t.Error("a volume of a newer format was opened")
+	}
+}
+
+// TestNoVolume makes none where it may not, and says how to get one.
+func TestNoVolume(t *testing.T) {
+	ns, bs := newStores(t)
+	ro, must := testConfig(), testConfig()
+	ro.ReadOnly, must.MustExist = true, true
+	for _, cfg := range []volume.Config{ro, must, ro} {
+		_, err := volume.Open(ctx, ns, bs, cfg)
+		if err == nil || !strings.Contains(err.Error(), "holds no volume") || !strings.Contains(err.Error(), "mount") {
+			t.Errorf("open: %v", err)
+		}
 	}
 }
 

@@ -237,10 +237,13 @@ func (v *Volume) loadOrCreate(ctx context.Context) (*namespace.Volume, error) {
 		return err
 	}
 	err := v.ns.View(ctx, namespace.Want{}, load)
-	if isNotFound(err) && v.cfg.MustExist {
+	switch {
+	case isNotFound(err) && v.cfg.MustExist:
 		return nil, errors.New("the store holds no volume: 'graviton mount DIR' makes it")
-	}
-	if isNotFound(err) && !v.cfg.ReadOnly {
+	case isNotFound(err) && v.cfg.ReadOnly:
+		return nil, errors.New("the store holds no volume, or a replica that is still being filled: " +
+			"a mount without -o ro makes one where it may")
+	case isNotFound(err):
 		err = v.update(ctx, namespace.Want{}, func(tx namespace.Tx) error {
 			if err := load(tx); !isNotFound(err) {
 				return err

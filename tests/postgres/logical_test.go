@@ -51,6 +51,9 @@ func TestLogicalReplication(t *testing.T) {
 		first.SocketDir(), first.Port(), d.Name))
 	t.Cleanup(func() { second.Exec(t, copied.Name, "DROP SUBSCRIPTION graviton") })
 
+	// Each table is copied on its own, so the files may be there before the volume's own record is.
+	harness.Soon(t, 20*time.Second, "the copy of every table", func() bool { return allCopied(t, second, copied) })
+
 	harness.Check(t, os.Remove(in("dir/gone")))
 	harness.Check(t, os.Rename(in("dir"), in("renamed")))
 	harness.Check(t, writeSynced(in("renamed/small"), []byte("small")))
@@ -80,4 +83,14 @@ func files(t *testing.T, s *pgtest.Server, d pgtest.Database) string {
 	harness.Check(t, conn.QueryRow(context.Background(),
 		`SELECT coalesce(string_agg(path || ' ' || size, E'\n' ORDER BY path), '') FROM files`).Scan(&list))
 	return list
+}
+
+// allCopied reports whether the subscription has copied its tables and follows their changes.
+func allCopied(t *testing.T, s *pgtest.Server, d pgtest.Database) (all bool) {
+	t.Helper()
+	conn := s.Connect(t, d.Name)
+	defer func() { harness.Check(t, conn.Close(context.Background())) }()
+	harness.Check(t, conn.QueryRow(context.Background(),
+		`SELECT coalesce(bool_and(srsubstate = 'r'), false) FROM pg_subscription_rel`).Scan(&all))
+	return all
 }
