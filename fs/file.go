@@ -147,7 +147,9 @@ func (f *FS) Flush(cancel <-chan struct{}, in *fuse.FlushIn) fuse.Status {
 func (f *FS) Fsync(cancel <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
 	h, err := f.open.get(in.Fh)
 	if err == nil {
-		err = change(f, cancel, in.Pid, func() error { return h.Sync(background()) })
+		var told uint64 // stays 0 if the caller left: then the error is for its next fsync or close
+		told, err = call(f, cancel, in.Pid, func() (uint64, error) { return h.SyncUntold(background()) }, nil)
+		h.Told(told)
 	}
 	return f.status("fsync", in.NodeId, err)
 }

@@ -222,6 +222,9 @@ func TestBirthAnswerLost(t *testing.T) {
 	if err := h.Flush(ctx); err == nil {
 		t.Fatal("no error")
 	}
+	if err := h.Sync(ctx); err == nil { // who closed may have been another program
+		t.Fatal("no error of fsync")
+	}
 	e.write(h, 0, pattern(5000, 2))
 	e.done(h)
 	e.wantFile("f", pattern(5000, 2))

@@ -100,7 +100,8 @@ func TestBlobsMissing(t *testing.T) {
 	must(t, e.v.Unlink(ctx, root, "f"))
 }
 
-// TestErrorOnce reports an error of a background commit once to each handle of the file, and to no other's.
+// TestErrorOnce reports an error of a background commit once to each handle's fsync, to each close until then, and to no
+// other file's.
 func TestErrorOnce(t *testing.T) {
 	e := newEnv(t, func(c *volume.Config) { c.Idle = time.Nanosecond })
 	in := e.inject()
@@ -117,7 +118,10 @@ func TestErrorOnce(t *testing.T) {
 	late := e.openFile("f") // opened after it happened
 	wantErr(t, a.Sync(ctx), faults.ErrInjected)
 	must(t, a.Sync(ctx))
+	must(t, a.Flush(ctx))
 	wantErr(t, b.Flush(ctx), faults.ErrInjected)
+	wantErr(t, b.Flush(ctx), faults.ErrInjected)
+	wantErr(t, b.Sync(ctx), faults.ErrInjected)
 	must(t, b.Flush(ctx))
 	must(t, late.Sync(ctx))
 	p := pattern(60_000, 3)
@@ -149,6 +153,7 @@ func TestSizeAfterFailure(t *testing.T) {
 	in.FailIf(nil)
 	want := append(append(pattern(1000, 1), make([]byte, 1000)...), "late"...)
 	e.want(h, want)
+	wantErr(t, h.Sync(ctx), faults.ErrInjected) // that close may have been another program's
 	must(t, h.Sync(ctx))
 	e.want(h, want)
 	e.done(h)

@@ -18,8 +18,10 @@ type OpenFlags struct {
 type Handle struct {
 	n     *node
 	flags OpenFlags
-	seen  uint64 // of the node's errors; guarded by the node's mu
-	read  bool   // the access time was looked after; guarded by the node's mu
+	told  uint64 // up to which of the node's errors an fsync told; guarded by the node's mu
+	// toldKernel is up to which of the node's unsent errors the kernel told; guarded by the node's mu.
+	toldKernel uint64
+	read       bool // the access time was looked after; guarded by the node's mu
 	// admitted says that the inode is known to stay while the handle is open; guarded by the node's life.
 	admitted bool
 	keep     bool            // see KeepCache; set before the handle is used
@@ -101,47 +103,76 @@ func (n *node) newHandle(flags OpenFlags) *Handle {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return &Handle{n: n, flags: flags, seen: n.errs.n}
+	return &Handle{n: n, flags: flags, told: n.errs.n, toldKernel: n.unsent.n}
 }
 
-// Flush commits what was written to the file if the handle may write, and its creation: it then survives a kill of the daemon. It reports
-// an error of an earlier background commit once a handle. This is what close(2) does.
+// Flush commits what was written to the file if the handle may write, and its creation: it then survives a kill of the
+// daemon. This is what close(2) does.
+//
+// It reports an error of an earlier commit, and leaves it to be reported by each next Flush until a Sync did. A handle has
+// several descriptors after dup and fork, and any program that the writer starts closes those that it inherited without a
+// look at the outcome: were the error gone then, the writer's own close would say that its data is stored.
 func (h *Handle) Flush(ctx context.Context) error {
-	return h.commit(ctx, h.flags.Write || h.n.unborn.Load())
+	_, err := h.commit(ctx, h.flags.Write || h.n.unborn.Load())
+	h.n.mu.Lock()
+	defer h.n.mu.Unlock()
+	if err == nil {
+		err = h.n.unsent.since(h.toldKernel)
+	}
+	return err
 }
 
-func (h *Handle) commit(ctx context.Context, data bool) error {
-	var err error
+// commit commits the data, if it is to, and returns what an fsync or close has to report, and up to which of the node's
+// errors that speaks for.
+func (h *Handle) commit(ctx context.Context, data bool) (upTo uint64, err error) {
 	if data {
 		err = h.n.commit(ctx, nil)
 	}
 	h.n.mu.Lock()
 	defer h.n.mu.Unlock()
-	if seen := h.n.errs.check(&h.seen); err == nil {
-		err = seen
+	if err == nil {
+		err = h.n.errs.since(h.told)
 	}
-	return err
+	return h.n.errs.n, err
 }
 
 // Sync commits the file's data and makes the file and every operation before it durable. This is what fsync(2) does, on
-// directories too.
+// directories too. It reports an error of an earlier commit once a handle.
 func (h *Handle) Sync(ctx context.Context) error {
-	if err := h.commit(ctx, true); err != nil {
-		return err
+	upTo, err := h.SyncUntold(ctx)
+	h.Told(upTo)
+	return err
+}
+
+// SyncUntold is Sync for a caller that may be gone when it ends: the error is reported again, by the next Sync or Flush,
+// until Told is called with upTo.
+func (h *Handle) SyncUntold(ctx context.Context) (upTo uint64, err error) {
+	h.n.mu.Lock()
+	h.toldKernel = h.n.unsent.n // had it not told them, it would not have sent this
+	h.n.mu.Unlock()
+	if upTo, err = h.commit(ctx, true); err != nil {
+		return upTo, err
 	}
 	if err := h.n.v.settleAll(ctx); err != nil {
-		return err
+		return upTo, err
 	}
 	if h.n.v.cfg.ReadOnly {
-		return nil
+		return upTo, nil
 	}
-	err := h.n.v.sync(context.WithoutCancel(ctx))
-	if errors.Is(err, namespace.ErrLost) { // told with this
+	err = h.n.v.sync(context.WithoutCancel(ctx))
+	if errors.Is(err, namespace.ErrLost) { // which is one of the node's errors, too
 		h.n.mu.Lock()
-		_ = h.n.errs.check(&h.seen)
+		upTo = h.n.errs.n
 		h.n.mu.Unlock()
 	}
-	return err
+	return upTo, err
+}
+
+// Told notes that the error of a SyncUntold was given to who called fsync.
+func (h *Handle) Told(upTo uint64) {
+	h.n.mu.Lock()
+	defer h.n.mu.Unlock()
+	h.told = max(h.told, upTo)
 }
 
 // Release ends the handle. Data that was written and never flushed is committed; an inode that lost its last name is

@@ -50,6 +50,7 @@ type node struct {
 	stream  *stream
 	touched time.Time
 	errs    errseq
+	unsent  errseq // of writes from the kernel's write-back: the kernel tells them to each fsync, and to one close only
 	epoch   uint64 // counts what made the size doubtful
 	// appended is the session in which some of dirty was appended, at a size that only a daemon alone knows; or 0.
 	appended uint64
@@ -238,7 +239,7 @@ func (n *node) committed() uint64 {
 	return n.commits
 }
 
-// errseq tells each handle once of an error that happened in the background.
+// errseq numbers the errors that happened in the background, so that each handle is told of those it wasn't told yet.
 type errseq struct {
 	n   uint64
 	err error
@@ -246,11 +247,10 @@ type errseq struct {
 
 func (e *errseq) set(err error) { e.n++; e.err = err }
 
-// check returns the last error if it happened after *seen, and moves *seen.
-func (e *errseq) check(seen *uint64) error {
-	if *seen == e.n {
+// since returns the last error if it isn't among the first told ones.
+func (e *errseq) since(told uint64) error {
+	if told >= e.n {
 		return nil
 	}
-	*seen = e.n
 	return e.err
 }

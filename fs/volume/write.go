@@ -16,6 +16,16 @@ type Written struct {
 // memory until a flush, a sync, or the dirty budget commits it. Data is copied. Write waits while the budget is used
 // up, until ctx ends.
 func (h *Handle) Write(ctx context.Context, off uint64, data [][]byte, how Written) error {
+	err := h.write(ctx, off, data, how)
+	if err != nil && how.Cached {
+		h.n.mu.Lock()
+		h.n.unsent.set(err)
+		h.n.mu.Unlock()
+	}
+	return err
+}
+
+func (h *Handle) write(ctx context.Context, off uint64, data [][]byte, how Written) error {
 	n := h.n
 	var size uint64
 	for _, d := range data {
