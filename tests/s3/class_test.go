@@ -15,15 +15,31 @@ import (
 	"github.com/graviton-fs/graviton/tests/harness"
 )
 
-// each runs a test on both kinds of volume that have data in a bucket, behind a proxy. more is added to the configuration.
+// kinds are the kinds of volume that have data in a bucket.
+var kinds = []struct {
+	name string
+	make func(t testing.TB, server *s3test.Server, endpoint, more string) *harness.S3
+}{{"s3", harness.NewBucket}, {"hybrid", harness.NewHybrid}}
+
+// each runs a test on each kind of volume, with its bucket behind a proxy. more is added to the configuration.
 func each(t *testing.T, more string, test func(t *testing.T, b *harness.S3, p *s3test.Proxy)) {
-	for name, make := range map[string]func(testing.TB, *s3test.Server, string, string) *harness.S3{
-		"s3": harness.NewBucket, "hybrid": harness.NewHybrid,
-	} {
-		t.Run(name, func(t *testing.T) {
+	t.Helper()
+	for _, kind := range kinds {
+		t.Run(kind.name, func(t *testing.T) {
 			server := s3test.Start(t)
 			p := s3test.NewProxy(t, server)
-			test(t, make(t, server, p.Endpoint(), more), p)
+			test(t, kind.make(t, server, p.Endpoint(), more), p)
+		})
+	}
+}
+
+// direct is each without a proxy, for what is done to the server itself.
+func direct(t *testing.T, more string, test func(t *testing.T, b *harness.S3)) {
+	t.Helper()
+	for _, kind := range kinds {
+		t.Run(kind.name, func(t *testing.T) {
+			server := s3test.Start(t)
+			test(t, kind.make(t, server, server.Endpoint(), more))
 		})
 	}
 }

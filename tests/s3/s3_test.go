@@ -219,9 +219,10 @@ func outage() (units int, away time.Duration) {
 }
 
 // TestOutage stops the server in the middle of a cp, which goes on when it is back; small files don't wait.
-func TestOutage(t *testing.T) {
+func TestOutage(t *testing.T) { direct(t, "", testOutage) }
+
+func testOutage(t *testing.T, b *harness.S3) {
 	units, away := outage()
-	b := harness.NewS3(t, "")
 	m := harness.Start(t, b.Mount())
 	src := filepath.Join(harness.TempDir(t), "src")
 	f, err := os.Create(src)
