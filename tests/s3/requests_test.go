@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -122,6 +123,16 @@ func TestReadOnlyKeys(t *testing.T) {
 		p.Inject(s3test.Fault{Times: -1, Ops: []string{"PutObject", "UploadPart", "CreateMultipartUpload"}, Status: 403, Code: "AccessDenied"})
 		if err := os.WriteFile(filepath.Join(m.Dir, "during"), harness.Noise(7<<20), 0o644); !errors.Is(err, unix.EIO) {
 			t.Errorf("a large file without the right to put objects: %v", err)
+		}
+		f, err := os.Create(filepath.Join(m.Dir, "inherited"))
+		harness.Check(t, err)
+		_, err = f.Write(harness.Noise(7 << 20))
+		harness.Check(t, err)
+		other := exec.Command("true") // which closes the file at its end, and doesn't look at the outcome
+		other.ExtraFiles = []*os.File{f}
+		harness.Check(t, other.Run())
+		if err := f.Close(); !errors.Is(err, unix.EIO) {
+			t.Errorf("the writer's close after another program's: %v", err)
 		}
 		if log := m.Logs(); !strings.Contains(log, "access is denied") {
 			t.Errorf("the log doesn't say what is wrong:\n%s", log)
