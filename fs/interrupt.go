@@ -12,8 +12,11 @@ import (
 	"time"
 )
 
-// deadly are the signals by which someone wants a program to stop. Others interrupt a request too (timers, children, a
-// Go program's own scheduler), and there a read or write of a file is not expected to fail.
+// deadly are the signals by which someone wants a program to stop, where it has no handler for them. A request isn't
+// interrupted by others (timers, children, a Go program's own scheduler), nor by one that has a handler: no file system on
+// a disk answers EINTR, and programs that never saw it take it for a failure. PostgreSQL's processes end by SIGTERM to a
+// handler and panic when the fsync under way then fails; a mkdir that was answered EINTR and is made all the same is made
+// again. NFS does the same (see intr in nfs(5)).
 var deadly = []syscall.Signal{syscall.SIGKILL, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT}
 
 // signalPoll is how often an interrupted request looks which signal it was: the kernel says it only once.
@@ -73,26 +76,33 @@ func (r *request) watch() {
 	close(r.done)
 }
 
-// pendingDeadly reports that a thread has a pending signal that stops it, or is gone.
+// pendingDeadly reports that a thread has a pending signal that ends it, or is gone.
 func pendingDeadly(tid uint32) bool {
 	file, err := os.Open(fmt.Sprintf("/proc/%d/status", tid))
 	if err != nil {
 		return true
 	}
 	defer file.Close()
+	var pending, kept uint64
 	for s := bufio.NewScanner(file); s.Scan(); {
 		name, value, _ := strings.Cut(s.Text(), ":")
-		if name != "SigPnd" && name != "ShdPnd" {
+		if !strings.HasPrefix(name, "Sig") && name != "ShdPnd" {
 			continue
 		}
 		mask, err := strconv.ParseUint(strings.TrimSpace(value), 16, 64)
 		if err != nil {
 			continue
 		}
-		for _, sig := range deadly {
-			if mask&(1<<(sig-1)) != 0 {
-				return true
-			}
+		switch name {
+		case "SigPnd", "ShdPnd":
+			pending |= mask
+		case "SigCgt", "SigIgn", "SigBlk":
+			kept |= mask
+		}
+	}
+	for _, sig := range deadly {
+		if pending&^kept&(1<<(sig-1)) != 0 {
+			return true
 		}
 	}
 	return false
