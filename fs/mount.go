@@ -74,6 +74,7 @@ func New(vol *volume.Volume, dir string, o MountOptions) (*Mount, error) {
 		MaxWrite: maxRequest, MaxBackground: 64, DirectMount: os.Geteuid() == 0,
 		DirectMountFlags:  unix.MS_NOSUID | unix.MS_NODEV,
 		ExtraCapabilities: fuse.CAP_HANDLE_KILLPRIV_V2,
+		DisableSplice:     true, // answers are memory, for which the server would prepare a pipe in vain
 	}
 	if o.ReadOnly {
 		opts.DirectMountFlags |= unix.MS_RDONLY
