@@ -105,6 +105,7 @@ type BucketStatus struct {
 	Monthly     float64          `json:"monthlyUSD"` // estimate
 	NamesCopied time.Time        `json:"namesCopied"`
 	CopyError   string           `json:"namesCopyError,omitempty"`
+	Warnings    []string         `json:"warnings,omitempty"` // what the bucket lacks, and its lifecycle rules that harm
 }
 
 // Holder is a process that keeps a mount from being unmounted.

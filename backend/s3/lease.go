@@ -30,7 +30,7 @@ const (
 type Holder struct {
 	Host    string `json:"host"`
 	PID     int    `json:"pid"`
-	Session string `json:"session"`
+	Session string `json:"session"` // only one process at a time has it; "" if that isn't certain
 	Mount   string `json:"mount"`
 }
 
@@ -40,7 +40,8 @@ type LeaseConfig struct {
 	// TTL is how long the lease lasts after its last renewal. It is renewed three times in that time. 30 s if 0, and
 	// at least 3 s, since the server's clock is read in seconds.
 	TTL time.Duration
-	// TakeOver takes the lease from a holder that still renews it, which then loses it.
+	// TakeOver takes the lease from a holder that still renews it, which then loses it. Acquiring it takes until the
+	// holder's last renewal has run out: what it acknowledged before it noticed is in the bucket then.
 	TakeOver bool
 	// Trust goes on where the server has no conditional writes. Two hosts that mount at the same moment aren't kept apart.
 	Trust bool
@@ -93,7 +94,7 @@ type Lease struct {
 }
 
 // AcquireLease takes the volume's lease, or returns a *HeldError. A lease that wasn't renewed for its TTL, by the
-// server's clock, is taken over. Release ends it.
+// server's clock, is taken over; one of the same session at once, as its process is gone. Release ends it.
 func (s *Store) AcquireLease(ctx context.Context, cfg LeaseConfig) (*Lease, error) {
 	l, err := s.acquireLease(ctx, cfg)
 	if err != nil {
@@ -119,10 +120,16 @@ func (s *Store) acquireLease(ctx context.Context, cfg LeaseConfig) (*Lease, erro
 	}
 	now := time.Now().UTC()
 	l.rec = leaseRecord{Format: 1, ID: l.id, Holder: cfg.Holder, Since: now, Renewed: now, TTL: cfg.TTL}
+	var left time.Duration
 	for {
-		etag, err := l.free(ctx, cfg.TakeOver)
-		if err != nil {
+		etag, held, err := l.free(ctx)
+		switch {
+		case err != nil:
 			return nil, err
+		case held != nil && !cfg.TakeOver:
+			return nil, held
+		case held != nil:
+			left = max(left, held.Left)
 		}
 		l.etag = etag
 		if err = l.write(ctx, l.rec); err == nil {
@@ -136,22 +143,28 @@ func (s *Store) acquireLease(ctx context.Context, cfg LeaseConfig) (*Lease, erro
 	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	l.stop = stop
 	go l.renew(renewing)
+	if left > 0 {
+		s.cfg.Logger.Info("waiting until the lease of the former holder has run out", "store", s.cfg.name(), "time", left)
+		if err := sleep(ctx, left); err != nil {
+			return nil, errors.Join(err, l.Release(context.WithoutCancel(ctx)))
+		}
+	}
 	return l, nil
 }
 
-// free returns the ETag of a lease that may be taken, or "" if there is none.
-func (l *Lease) free(ctx context.Context, force bool) (string, error) {
+// free returns the ETag of the lease, "" if there is none, and who has it if someone does.
+func (l *Lease) free(ctx context.Context) (etag string, held *HeldError, err error) {
 	var rec leaseRecord
 	out, err := l.s.getMeta(ctx, l.name, &rec)
 	if err != nil {
 		if missing(err) {
-			return "", nil
+			return "", nil, nil
 		}
-		return "", err
+		return "", nil, err
 	}
-	etag := aws.ToString(out.ETag)
-	if rec.Released || force {
-		return etag, nil
+	etag = aws.ToString(out.ETag)
+	if rec.Released || rec.Holder.Session != "" && rec.Holder.Session == l.rec.Holder.Session {
+		return etag, nil, nil
 	}
 	// Both times are the server's, so that the clocks of hosts don't matter.
 	age := time.Since(rec.Renewed)
@@ -159,9 +172,9 @@ func (l *Lease) free(ctx context.Context, force bool) (string, error) {
 		age = at.Sub(*out.LastModified)
 	}
 	if left := rec.TTL + clockGrain - age; left > 0 {
-		return "", &HeldError{Object: l.s.url(l.name), Holder: rec.Holder, Since: rec.Since, Age: max(age, 0), Left: left}
+		held = &HeldError{Object: l.s.url(l.name), Holder: rec.Holder, Since: rec.Since, Age: max(age, 0), Left: left}
 	}
-	return etag, nil
+	return etag, held, nil
 }
 
 // write stores a record if nobody else wrote since l.etag. ErrLeaseLost is the answer if someone did.

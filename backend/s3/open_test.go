@@ -201,12 +201,16 @@ func TestLifecycleRules(t *testing.T) {
 	const expire = "<Expiration><Days>30</Days></Expiration>"
 	proxy.Inject(s3test.Fault{Times: -1, Ops: []string{"GetBucketLifecycleConfiguration"}, Status: 200, Body: "<LifecycleConfiguration>" +
 		rule("tidy", "", expire) + rule("logs", "logs/", expire) +
+		"<Rule><ID>old</ID><Prefix>logs/</Prefix><Status>Enabled</Status>" + expire + "</Rule>" +
 		rule("freeze", "vol/", "<Transition><Days>90</Days><StorageClass>GLACIER</StorageClass></Transition>") +
 		rule("cool", "vol/", "<Transition><Days>90</Days><StorageClass>STANDARD_IA</StorageClass></Transition>") +
 		"</LifecycleConfiguration>"})
-	got := open(t, config(t, proxy)).Capabilities().Warnings
-	if len(got) != 2 || !strings.Contains(got[0], `"tidy" expires`) || !strings.Contains(got[1], `"freeze" moves`) {
-		t.Errorf("warnings: %q", got)
+	cfg := config(t, proxy)
+	for _, cfg.ReadOnly = range []bool{false, true} {
+		got := open(t, cfg).Warnings()
+		if len(got) != 2 || !strings.Contains(got[0], `"tidy" expires`) || !strings.Contains(got[1], `"freeze" moves`) {
+			t.Errorf("read-only %v: warnings: %q", cfg.ReadOnly, got)
+		}
 	}
 }
 

@@ -16,7 +16,8 @@ import (
 	"github.com/graviton-fs/graviton/backend/blob"
 )
 
-// Capabilities is what Open found the server able to do. On a read-only store it is all false, as nothing was tried.
+// Capabilities is what Open found the server able to do. On a read-only store nothing is tried, so that all is false; only
+// Warnings are there.
 type Capabilities struct {
 	// ConditionalWrites: PUT with If-None-Match and If-Match. The lease needs them.
 	ConditionalWrites bool
@@ -24,11 +25,11 @@ type Capabilities struct {
 	Multipart bool
 	// Checksums: the server refuses a body that doesn't have the CRC-32C that was sent with it.
 	Checksums bool
-	// Warnings are the bucket's lifecycle rules that would expire, archive or abort what is ours.
+	// Warnings are the bucket's lifecycle rules that would expire or archive what is ours, a line each.
 	Warnings []string
 }
 
-// Missing says in one line each what the server can't do, and what follows.
+// Missing says in one line each what the server of a writable store can't do, and what follows.
 func (c Capabilities) Missing() []string {
 	var lines []string
 	if !c.ConditionalWrites {
@@ -40,7 +41,7 @@ func (c Capabilities) Missing() []string {
 	if !c.Checksums {
 		lines = append(lines, "no CRC-32C checksums: what is spoiled on its way to the server is found by fsck only")
 	}
-	return append(lines, c.Warnings...)
+	return lines
 }
 
 // probe finds out whether the bucket can be used and how. Its objects are below meta/ and deleted again.
@@ -52,7 +53,7 @@ func (s *Store) probe(ctx context.Context) error {
 	if err != nil {
 		return denied(translate(ctx, err), "list")
 	}
-	s.caps.Warnings = s.lifecycle(ctx)
+	s.lifecycle(ctx)
 	if s.cfg.ReadOnly {
 		return nil
 	}
@@ -149,12 +150,12 @@ func (s *Store) probeMultipart(ctx context.Context, key *string) error {
 	return denied(translate(ctx, s.abortMultipart(ctx, key, out.UploadId)), "abort multipart uploads")
 }
 
-// lifecycle looks for rules that touch our objects. Who may not read them, or a server without them, is no error.
-func (s *Store) lifecycle(ctx context.Context) (warnings []string) {
-	out, err := s.client.GetBucketLifecycleConfiguration(ctx, &s3.GetBucketLifecycleConfigurationInput{Bucket: &s.cfg.Bucket},
-		func(o *s3.Options) { o.Retryer = aws.NopRetryer{} })
+// lifecycle warns about rules that touch our objects. Who may not read them, or a server without them, is no error.
+func (s *Store) lifecycle(ctx context.Context) {
+	out, err := s.client.GetBucketLifecycleConfiguration(ctx, &s3.GetBucketLifecycleConfigurationInput{Bucket: &s.cfg.Bucket}, s.retrying())
 	if err != nil {
-		return nil
+		s.cfg.Logger.Debug("the bucket's lifecycle rules aren't known", "store", s.cfg.name(), "err", translate(ctx, err))
+		return
 	}
 	for _, rule := range out.Rules {
 		if rule.Status != types.ExpirationStatusEnabled || !s.ours(rule) {
@@ -162,20 +163,24 @@ func (s *Store) lifecycle(ctx context.Context) (warnings []string) {
 		}
 		name := aws.ToString(rule.ID)
 		if rule.Expiration != nil && (rule.Expiration.Days != nil || rule.Expiration.Date != nil) {
-			warnings = append(warnings, fmt.Sprintf("lifecycle rule %q expires objects of ours: data will be lost; remove it or exclude the prefix", name))
+			s.warn(fmt.Sprintf("lifecycle rule %q expires objects of ours: data will be lost; remove it or exclude the prefix", name))
 		}
 		for _, tr := range rule.Transitions {
 			if Archived(string(tr.StorageClass)) {
-				warnings = append(warnings, fmt.Sprintf("lifecycle rule %q moves objects of ours to %s, where they can't be read", name, tr.StorageClass))
+				s.warn(fmt.Sprintf("lifecycle rule %q moves objects of ours to %s, where they can't be read", name, tr.StorageClass))
 			}
 		}
 	}
-	return warnings
+}
+
+func (s *Store) warn(line string) {
+	s.cfg.Logger.Warn("the bucket's lifecycle rules don't fit", "store", s.cfg.name(), "what", line)
+	s.caps.Warnings = append(s.caps.Warnings, line)
 }
 
 // ours tells whether a rule may apply to blobs, marker or lease.
 func (s *Store) ours(rule types.LifecycleRule) bool {
-	prefix := ""
+	prefix := aws.ToString(rule.Prefix) //nolint:staticcheck // deprecated, and what old rules have
 	if f := rule.Filter; f != nil {
 		prefix = aws.ToString(f.Prefix)
 		if f.And != nil {

@@ -96,6 +96,15 @@ func (s *Store) Close() error {
 // Capabilities tells what Open found out about the server.
 func (s *Store) Capabilities() Capabilities { return s.caps }
 
+// Warnings tells the user, a line each, what the server lacks and which lifecycle rules of the bucket harm. A store for
+// reading lacks nothing.
+func (s *Store) Warnings() []string {
+	if s.cfg.ReadOnly {
+		return s.caps.Warnings
+	}
+	return append(s.caps.Missing(), s.caps.Warnings...)
+}
+
 // Metrics tells what the store has asked of the server so far.
 func (s *Store) Metrics() Metrics { return s.meter.Metrics() }
 

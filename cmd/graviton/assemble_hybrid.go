@@ -121,7 +121,7 @@ func (h *hybridVolume) stores() (*stores, error) {
 	return &stores{
 		names: h.db.Namespace(), blobs: pages, bare: blobs, cache: pages, shared: true, far: true,
 		close: func() error { return errors.Join(pages.Close(), h.db.Close()) },
-		tune:  h.tune, describe: h.describe, spent: h.spent, notice: archiveNotice(h.cfg),
+		tune:  h.tune, describe: h.describe, spent: h.spent, notice: bucketNotice(h.cfg, h.bucket),
 	}, nil
 }
 

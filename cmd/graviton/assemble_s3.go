@@ -94,7 +94,7 @@ func openS3Stores(ctx context.Context, cfg *config.Config, how access, log *slog
 	}
 	return &stores{
 		names: b.local.db.Namespace(), blobs: b.blobs, bare: b.bucket, cache: b.blobs, far: true, close: b.close,
-		tune: b.tune, opened: b.opened, describe: b.describe, spent: b.spent, notice: b.notice + archiveNotice(cfg),
+		tune: b.tune, opened: b.opened, describe: b.describe, spent: b.spent, notice: b.notice + bucketNotice(cfg, b.bucket),
 	}, nil
 }
 
@@ -141,20 +141,13 @@ func hostName() string {
 	return host
 }
 
-// acquire takes the lease. One that this host's own names had is that of a process that is gone, as their database
-// could be opened.
-func (b *bucketVolume) acquire(ctx context.Context) error {
-	lc := s3.LeaseConfig{
+// acquire takes the lease. One of the same session is that of a process that is gone, as this host's names could be opened.
+func (b *bucketVolume) acquire(ctx context.Context) (err error) {
+	b.lease, err = b.bucket.AcquireLease(ctx, s3.LeaseConfig{
 		Holder:   s3.Holder{Host: hostName(), PID: os.Getpid(), Session: b.local.info.Holder, Mount: b.how.dir},
 		TakeOver: b.how.takeOver, Trust: b.cfg.S3.SingleWriter == config.SingleWriterTrust,
-	}
-	var err error
-	b.lease, err = b.bucket.AcquireLease(ctx, lc)
+	})
 	var held *s3.HeldError
-	if errors.As(err, &held) && held.Holder.Session == b.local.info.Holder {
-		lc.TakeOver = true
-		b.lease, err = b.bucket.AcquireLease(ctx, lc)
-	}
 	if errors.As(err, &held) {
 		return fmt.Errorf("%w: 'graviton mount --take-over DIR' does that", err)
 	}
@@ -178,6 +171,13 @@ func (b *bucketVolume) restore(ctx context.Context) error {
 	d, err := b.newest(ctx)
 	if err != nil {
 		return err
+	}
+	aside, err := b.local.setAside() // names that nothing says the copy of
+	if err != nil {
+		return err
+	}
+	if aside != "" {
+		b.notice += fmt.Sprintf("This host has names whose place in the volume's history isn't known. They are kept in %s.\n", aside)
 	}
 	b.log.Info("restoring the names from the bucket", "dump", d.Name, "taken", d.Taken)
 	if err := b.local.restore(ctx, b.place, d, true); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/graviton-fs/graviton/backend/blob"
@@ -132,13 +133,17 @@ func prices(cfg *config.Config) s3.Prices {
 	}
 }
 
-// archiveNotice tells the user what an archive class means.
-func archiveNotice(cfg *config.Config) string {
-	if !s3.Archived(cfg.S3.StorageClass) {
-		return ""
+// bucketNotice tells the user what to know of a bucket before data are in it.
+func bucketNotice(cfg *config.Config, bucket *s3.Store) string {
+	var b strings.Builder
+	for _, line := range bucket.Warnings() {
+		fmt.Fprintf(&b, "Warning: %s: %s.\n", where(cfg), line)
 	}
-	return fmt.Sprintf("Objects of the storage class %s can't be read before they are restored: reading a large file will be an "+
-		"I/O error. Small files stay readable.\n", cfg.S3.StorageClass)
+	if s3.Archived(cfg.S3.StorageClass) {
+		fmt.Fprintf(&b, "Objects of the storage class %s can't be read before they are restored: reading a large file will be an "+
+			"I/O error. Small files stay readable.\n", cfg.S3.StorageClass)
+	}
+	return b.String()
 }
 
 // spent is what the requests since the store was opened cost, in US dollars.
@@ -149,7 +154,8 @@ func bucketStatus(cfg *config.Config, bucket *s3.Store, used int64) *control.Buc
 	m := bucket.Metrics()
 	return &control.BucketStatus{
 		Name: where(cfg), Requests: m.Requests, Sent: m.Sent, Received: m.Received,
-		Monthly: m.Monthly(prices(cfg), later(time.Now(), m.Since.Add(time.Hour)), used),
+		Monthly:  m.Monthly(prices(cfg), later(time.Now(), m.Since.Add(time.Hour)), used),
+		Warnings: bucket.Warnings(),
 	}
 }
 

@@ -88,7 +88,7 @@ func (l *localNames) save() error {
 	return syncDir(l.dir)
 }
 
-// restore makes the database from a dump. Until it is whole it is in a directory of its own.
+// restore makes the database from a dump, in place of what is there. Until it is whole it is in a directory of its own.
 func (l *localNames) restore(ctx context.Context, p backup.Place, d backup.Dump, adopt bool) error {
 	fresh := &localNames{dir: l.dir + ".new", open: l.open, info: copyInfo{Copy: l.info.Copy, Holder: l.info.Holder, Adopt: adopt}}
 	if err := errors.Join(os.RemoveAll(fresh.dir), os.RemoveAll(l.dir)); err != nil {
@@ -112,13 +112,17 @@ func (l *localNames) restore(ctx context.Context, p backup.Place, d backup.Dump,
 	return err
 }
 
-// setAside closes the names and renames their directory, whose new name it returns.
+// setAside closes the names and renames their directory, whose new name it returns: "" if there is none.
 func (l *localNames) setAside() (string, error) {
 	if err := l.close(); err != nil {
 		return "", err
 	}
 	aside := l.dir + ".old-" + time.Now().UTC().Format("20060102T150405Z")
-	return aside, os.Rename(l.dir, aside)
+	err := os.Rename(l.dir, aside)
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
+	return aside, err
 }
 
 // useSnapshot leaves the names as they are and turns to a directory for those of a dump.

@@ -131,6 +131,9 @@ func printBucket(w io.Writer, b *control.BucketStatus) {
 	}
 	fmt.Fprintf(w, "  bucket\t%s; %s requests, %s sent, %s received, about %.2f US$ a month\n", b.Name, humanize.Comma(requests),
 		humanBytes(b.Sent), humanBytes(b.Received), b.Monthly)
+	for _, line := range b.Warnings {
+		fmt.Fprintf(w, "  warning\t%s\n", line)
+	}
 	if b.Lease == "" {
 		return
 	}

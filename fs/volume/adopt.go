@@ -2,7 +2,6 @@ package volume
 
 import (
 	"context"
-	"strconv"
 
 	"github.com/graviton-fs/graviton/backend/blob"
 	"github.com/graviton-fs/graviton/backend/namespace"
@@ -10,28 +9,6 @@ import (
 
 // LostFound is the directory below the root that gets what belongs to no file.
 const LostFound = "lost+found"
-
-// The attributes that Config.Hints gives to blobs.
-const (
-	hintInode = "inode"
-	hintName  = "name"
-)
-
-// hints describes a node for a person who finds only the blob. The name is known for files that were just created.
-func (n *node) hints() blob.Attributes {
-	if !n.v.cfg.Hints {
-		return nil
-	}
-	attr := blob.Attributes{hintInode: strconv.FormatUint(uint64(n.ino), 10)}
-	if n.unborn.Load() {
-		n.birthing.Lock()
-		if n.birth != nil {
-			attr[hintName] = n.birth.name
-		}
-		n.birthing.Unlock()
-	}
-	return attr
-}
 
 // adopt makes a file in lost+found of each blob that no record names. It runs before the session begins, so that nothing
 // takes those blobs for a dead session's leftovers. What an interrupted run made, the next one leaves as it is.

@@ -99,6 +99,7 @@ func (v *Volume) CreateOpen(ctx context.Context, parent namespace.Ino, name stri
 		h.close()
 		return nil, nil, err
 	}
+	v.names.note(rec, name)
 	return rec, h, nil
 }
 

@@ -25,6 +25,7 @@ func (v *Volume) Lookup(ctx context.Context, parent namespace.Ino, name string) 
 	if err != nil {
 		return nil, err
 	}
+	v.names.note(rec, name)
 	if v.commits.Load() != commits || v.hasUnborn(rec.Ino) { // maybe of this file: what left memory since is in neither
 		rec, err = v.GetAttr(ctx, rec.Ino)
 		if errors.Is(err, ErrStale) || err == nil && rec.Nlink == 0 { // removed meanwhile
@@ -72,6 +73,7 @@ func (v *Volume) ReadDir(ctx context.Context, dir namespace.Ino, cookie uint64, 
 					return err
 				} else {
 					v.overlayAttr(e.Inode)
+					v.names.note(e.Inode, e.Name)
 				}
 			}
 			if !fn(e) {

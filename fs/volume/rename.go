@@ -125,6 +125,7 @@ func (m *move) place(tx namespace.Tx, rec *namespace.Inode, dir, was namespace.I
 	}
 	tx.Put(rec)
 	tx.Put(&namespace.Dentry{Parent: dir, Name: name, Ino: rec.Ino, Type: rec.Mode & ModeType, Cookie: cookie})
+	m.v.names.note(rec, name) // only a hint, so it needn't wait for the commit
 }
 
 func (m *move) link(dir namespace.Ino, n int32) {

@@ -81,6 +81,7 @@ type Volume struct {
 	copyMin uint64        // see the constant
 	faults  faultLog
 	staging staging
+	names   *hintNames // nil without Config.Hints
 
 	compactor compactor
 
@@ -123,6 +124,12 @@ func Open(ctx context.Context, ns namespace.Store, blobs blob.Store, cfg Config)
 		v.cfg.Parts = streamParts
 	}
 	v.staging.files, v.staging.search = map[namespace.Ino]staged{}, make(chan struct{}, 1)
+	if cfg.Hints {
+		var err error
+		if v.names, err = newHintNames(); err != nil {
+			return nil, err
+		}
+	}
 	vol, err := v.loadOrCreate(ctx)
 	if err != nil {
 		return nil, err

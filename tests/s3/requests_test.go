@@ -114,6 +114,22 @@ func TestFaultsOfMount(t *testing.T) {
 	})
 }
 
+// TestLifecycleRules of the bucket that harm are what mount and status say.
+func TestLifecycleRules(t *testing.T) {
+	each(t, "", func(t *testing.T, b *harness.S3, p *s3test.Proxy) {
+		p.Inject(s3test.Fault{Times: -1, Ops: []string{"GetBucketLifecycleConfiguration"}, Status: 200, Body: "<LifecycleConfiguration><Rule>" +
+			"<ID>tidy</ID><Filter></Filter><Status>Enabled</Status><Expiration><Days>30</Days></Expiration></Rule></LifecycleConfiguration>"})
+		m := harness.New(t, b.Mount())
+		const want = `lifecycle rule "tidy" expires objects of ours`
+		if res := m.TryMount(); res.Code != 0 || !strings.Contains(res.Stderr, want) {
+			t.Errorf("mount: %v", res)
+		}
+		if res := m.Run("status", m.Dir); !strings.Contains(res.Stdout, want) {
+			t.Errorf("status: %v", res)
+		}
+	})
+}
+
 // TestReadOnlyKeys takes the right to write from a mount's keys: what needs the bucket is an error that the log explains,
 // what was written is still read, and after the right is back all goes on.
 func TestReadOnlyKeys(t *testing.T) {

@@ -31,20 +31,6 @@ func status(t *testing.T, m *harness.Mount) control.Status {
 	return s
 }
 
-// waitCopied waits until the names were copied to the bucket after a time.
-func waitCopied(t *testing.T, m *harness.Mount, after time.Time) {
-	t.Helper()
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		s := status(t, m)
-		if s.Bucket.NamesCopied.After(after) {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("the names were not copied: %+v", *s.Bucket)
-		}
-	}
-}
-
 // TestOneObject copies files with cp: each above stage-max is one object with the file's bytes.
 func TestOneObject(t *testing.T) {
 	b := harness.NewS3(t, "")
@@ -79,9 +65,10 @@ func TestOneObject(t *testing.T) {
 }
 
 // TestLostMachine kills a daemon, deletes all of the host, and mounts with the configuration alone: what was copied is
-// there, what is newer is in lost+found, and the command says so.
+// there, what is newer is in lost+found, a file that was overwritten too, and the command says so.
 func TestLostMachine(t *testing.T) {
-	b := harness.NewS3(t, "s3.namespace-backup = 1s")
+	t.Parallel() // with what waits for the end of a lease, too
+	b := harness.NewS3(t, "s3.namespace-backup = 1h")
 	m := harness.Start(t, b.Mount())
 	harness.Check(t, os.MkdirAll(filepath.Join(m.Dir, "a/b"), 0o755))
 	small, large := []byte("inline"), harness.Noise(7<<20)
@@ -89,9 +76,10 @@ func TestLostMachine(t *testing.T) {
 	harness.Write(t, large, m.Dir, "a/b/large")
 	harness.Check(t, os.Symlink("b/large", filepath.Join(m.Dir, "a/link")))
 	harness.Check(t, unix.Setxattr(filepath.Join(m.Dir, "a/small"), "user.x", []byte("y"), 0))
-	waitCopied(t, m, time.Now())
-	late := harness.Noise(2 << 20)
+	m.Remount() // which copies
+	late, over := harness.Noise(2<<20), harness.Noise(8<<20)
 	harness.Write(t, late, m.Dir, "late")
+	harness.Write(t, over, m.Dir, "a/b/large")
 	m.Kill()
 	m.Detach()
 	harness.Check(t, os.RemoveAll(m.State))
@@ -108,20 +96,15 @@ func TestLostMachine(t *testing.T) {
 	if res = other.TryMount(); res.Code != 0 {
 		t.Fatalf("%v\n%s", res, other.Logs())
 	}
-	if !strings.Contains(res.Stderr, "come from the copy in the bucket of") {
-		t.Errorf("no word of the copy: %s", res.Stderr)
+	for _, want := range []string{"come from the copy in the bucket of", "changes since then are not in it", "stored since then is in lost+found"} {
+		if !strings.Contains(res.Stderr, want) {
+			t.Errorf("it doesn't say that the names %q: %s", want, res.Stderr)
+		}
 	}
 	harness.WantFile(t, small, other.Dir, "a/small")
 	harness.WantFile(t, large, other.Dir, "a/link")
-	found, err := filepath.Glob(filepath.Join(other.Dir, "lost+found", "late.*"))
-	if _, serr := os.Stat(filepath.Join(other.Dir, "late")); serr == nil {
-		t.Log("the late file was in the copy already")
-	} else if err != nil || len(found) != 1 {
-		all, _ := os.ReadDir(filepath.Join(other.Dir, "lost+found"))
-		t.Fatalf("late is in lost+found as %v; all: %v", found, all)
-	} else {
-		harness.WantFile(t, late, found[0])
-	}
+	wantFound(t, other, "late", late)
+	wantFound(t, other, "large", over)
 	if res := other.RunStore("fsck", "--data"); res.Code != 0 {
 		t.Errorf("%v", res)
 	}
@@ -129,9 +112,21 @@ func TestLostMachine(t *testing.T) {
 	harness.WantFile(t, large, other.Dir, "a/b/large")
 }
 
+// wantFound wants a file in lost+found that has the data, and a name that says what its name was.
+func wantFound(t *testing.T, m *harness.Mount, name string, data []byte) {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(m.Dir, "lost+found", name+".*"))
+	if err != nil || len(found) != 1 {
+		all, _ := os.ReadDir(filepath.Join(m.Dir, "lost+found"))
+		t.Fatalf("%s is in lost+found as %v (%v); all: %v", name, found, err, all)
+	}
+	harness.WantFile(t, data, found[0])
+}
+
 // TestTakenOver stops a daemon, takes its volume over, and lets it go on: it finds itself read-only, and its host's names
 // out of date at the next mount.
 func TestTakenOver(t *testing.T) {
+	t.Parallel() // it waits for the end of a lease
 	b := harness.NewS3(t, "io-timeout = 10s")
 	first := harness.Start(t, b.Mount())
 	harness.Write(t, []byte("one"), first.Dir, "one")
