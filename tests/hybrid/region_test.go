@@ -82,6 +82,7 @@ func TestSecondRegion(t *testing.T) {
 	replicate(t, r.server, r.here.Bucket, r.there.Bucket)
 	reader := harness.Start(t, r.there.Mount().With("-o", "ro"))
 	in := func(name string) string { return filepath.Join(reader.Dir, name) }
+	arrives(t, in("old"), 6<<20)
 	harness.WantFile(t, harness.Noise(6<<20), in("old"))
 	harness.WantFile(t, harness.Noise(100), in("inline"))
 
