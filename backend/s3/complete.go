@@ -26,7 +26,7 @@ func (u *upload) complete(ctx context.Context, parts int, size int64) error {
 	if u.done {
 		return errUploadEnded
 	}
-	listed, err := u.listed(parts, size)
+	listed, crc, err := u.listed(parts, size)
 	if err != nil {
 		return err
 	}
@@ -36,6 +36,9 @@ func (u *upload) complete(ctx context.Context, parts int, size int64) error {
 	in := &s3.CompleteMultipartUploadInput{
 		Bucket: &u.s.cfg.Bucket, Key: u.s.object(u.key), UploadId: &u.id,
 		MultipartUpload: &types.CompletedMultipartUpload{Parts: listed},
+	}
+	if u.checked && u.s.caps.ObjectChecksums {
+		in.ChecksumType, in.ChecksumCRC32C, in.MpuObjectSize = types.ChecksumTypeFullObject, crcHeader(crc), &size
 	}
 	if err := u.s.exclusive(ctx, u.key, &in.IfNoneMatch); err != nil {
 		return err
@@ -85,24 +88,29 @@ func (u *upload) completeEmpty(ctx context.Context) error {
 	return nil
 }
 
-// listed checks what Complete was asked for against the parts that were put, and lists them.
-func (u *upload) listed(parts int, size int64) ([]types.CompletedPart, error) {
+// listed checks what Complete was asked for against the parts that were put, and lists them. If they have checksums, crc is
+// that of the whole object.
+func (u *upload) listed(parts int, size int64) (all []types.CompletedPart, crc uint32, err error) {
 	if parts < 0 || parts > u.s.cfg.MaxParts || size < 0 || int64(parts) != (size+u.partSize-1)/u.partSize {
-		return nil, fmt.Errorf("%w: %d parts of %d bytes for a size of %d", blob.ErrInvalid, parts, u.partSize, size)
+		return nil, 0, fmt.Errorf("%w: %d parts of %d bytes for a size of %d", blob.ErrInvalid, parts, u.partSize, size)
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	var all []types.CompletedPart
 	for n := 1; n <= parts; n++ {
 		want := min(u.partSize, size-int64(n-1)*u.partSize)
 		p, ok := u.parts[n]
 		if !ok {
-			return nil, fmt.Errorf("%w: part %d is missing", blob.ErrInvalid, n)
+			return nil, 0, fmt.Errorf("%w: part %d is missing", blob.ErrInvalid, n)
 		}
 		if p.size != want {
-			return nil, fmt.Errorf("%w: part %d has %d bytes, want %d", blob.ErrInvalid, n, p.size, want)
+			return nil, 0, fmt.Errorf("%w: part %d has %d bytes, want %d", blob.ErrInvalid, n, p.size, want)
 		}
-		all = append(all, types.CompletedPart{ETag: p.etag, ChecksumCRC32C: p.crc, PartNumber: aws.Int32(int32(n))})
+		done := types.CompletedPart{ETag: p.etag, PartNumber: aws.Int32(int32(n))}
+		if u.checked {
+			done.ChecksumCRC32C = crcHeader(p.crc)
+			crc = joinCRC(crc, p.crc, p.size)
+		}
+		all = append(all, done)
 	}
-	return all, nil
+	return all, crc, nil
 }

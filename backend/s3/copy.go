@@ -2,11 +2,10 @@ package s3
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
-	"hash/crc32"
 	"net/url"
 	"strings"
+	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -16,8 +15,9 @@ import (
 
 // CopyPart implements blob.PartCopier by UploadPartCopy. S3 wants at least 5 MiB in every part but the last.
 //
-// The first part decides whether the upload has checksums. With a copy it has none. With a part that was put it has, and
-// then a copy of which the server tells none is ErrInvalid.
+// The first part decides whether the upload has checksums of ours. With a part that was put it has, and then a copy is
+// ErrInvalid. With a copy it has none: some servers tell none of a part that they copied, or that of the whole source, which
+// the object's would be made of. S3 then computes one of the whole object by itself: see askChecksum.
 func (u *upload) CopyPart(ctx context.Context, n int, from blob.Key, off, size int64) error {
 	return u.s.wrap(ctx, "copy part", u.key, u.copyPart(ctx, n, from, off, size))
 }
@@ -37,9 +37,14 @@ func (u *upload) copyPart(ctx context.Context, n int, from blob.Key, off, size i
 	if u.done {
 		return errUploadEnded
 	}
-	// An upload that begins with a copy has no checksums: some servers tell none of a part that they copied, or that of
-	// the whole source, which for one of several parts is no checksum of bytes.
 	id, checked, err := u.start(ctx, nil, false)
+	if err != nil {
+		return err
+	}
+	if checked {
+		return fmt.Errorf("%w: a copied part has no checksum of ours: begin the upload with the copy, or put the part", blob.ErrInvalid)
+	}
+	etag, err := u.sources.etag(ctx, u.s, from)
 	if err != nil {
 		return err
 	}
@@ -47,20 +52,45 @@ func (u *upload) copyPart(ctx context.Context, n int, from blob.Key, off, size i
 	out, err := u.s.client.UploadPartCopy(ctx, &s3.UploadPartCopyInput{
 		Bucket: &u.s.cfg.Bucket, Key: u.s.object(u.key), UploadId: &id, PartNumber: aws.Int32(int32(n)),
 		CopySource:      aws.String(copySource(u.s.cfg.Bucket, *u.s.object(from))),
-		CopySourceRange: aws.String(fmt.Sprintf("bytes=%d-%d", off, off+size-1)),
+		CopySourceRange: aws.String(fmt.Sprintf("bytes=%d-%d", off, off+size-1)), CopySourceIfMatch: etag,
 	}, u.s.retrying())
+	if refused(err) {
+		return errReplaced
+	}
 	if err != nil {
 		return err
 	}
 	p := part{size: size}
 	if r := out.CopyPartResult; r != nil {
-		p.etag, p.crc = r.ETag, r.ChecksumCRC32C
-	}
-	if crc, err := base64.StdEncoding.DecodeString(aws.ToString(p.crc)); checked && (err != nil || len(crc) != crc32.Size) {
-		return fmt.Errorf("%w: the server tells no checksum of a copied part: begin the upload with the copy, or put the part", blob.ErrInvalid)
+		p.etag = r.ETag
 	}
 	u.put(n, p)
 	return nil
+}
+
+// sources are the blobs that an upload copies from, by the ETags of their objects. Without a look at them, what another
+// program put in a blob's place would become part of an object of ours.
+type sources struct {
+	mu    sync.Mutex
+	etags map[blob.Key]*string
+}
+
+// etag looks at a blob once, whichever of its parts are copied.
+func (f *sources) etag(ctx context.Context, s *Store, from blob.Key) (*string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if etag, ok := f.etags[from]; ok {
+		return etag, nil
+	}
+	head, err := s.look(ctx, from)
+	if err != nil {
+		return nil, err
+	}
+	if f.etags == nil {
+		f.etags = map[blob.Key]*string{}
+	}
+	f.etags[from] = head.ETag
+	return head.ETag, nil
 }
 
 // copySource is an object's name as the header wants it: percent-encoded, its slashes left. A plus is encoded too, since

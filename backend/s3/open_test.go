@@ -157,7 +157,7 @@ func TestCapabilities(t *testing.T) {
 	proxy := s3test.NewProxy(t, server)
 	cfg := config(t, proxy)
 	s := open(t, cfg)
-	if c := s.Capabilities(); !c.ConditionalWrites || !c.Multipart || !c.Checksums || len(c.Missing()) != 0 {
+	if c := s.Capabilities(); !c.ConditionalWrites || !c.Multipart || !c.Checksums || !c.ObjectChecksums || len(c.Missing()) != 0 {
 		t.Errorf("a full server has %+v, missing %q", c, c.Missing())
 	}
 	// The probe leaves nothing behind.

@@ -3,7 +3,9 @@ package s3
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"hash/crc32"
 	"net/http"
 	"path"
 	"strings"
@@ -25,6 +27,9 @@ type Capabilities struct {
 	Multipart bool
 	// Checksums: the server refuses a body that doesn't have the CRC-32C that was sent with it.
 	Checksums bool
+	// ObjectChecksums: an object that is made of parts has a CRC-32C of all its bytes, and the server tells it. Without them it
+	// has one of its parts' CRC-32Cs.
+	ObjectChecksums bool
 	// Warnings are the bucket's lifecycle rules that would expire or archive what is ours, a line each.
 	Warnings []string
 }
@@ -39,7 +44,7 @@ func (c Capabilities) Missing() []string {
 		lines = append(lines, "no multipart uploads: files above the part size can't be written")
 	}
 	if !c.Checksums {
-		lines = append(lines, "no CRC-32C checksums: what is spoiled on its way to the server is found by fsck only")
+		lines = append(lines, "no CRC-32C checksums: what is spoiled on its way to the server or changes there may stay unnoticed in files above the part size")
 	}
 	return lines
 }
@@ -67,11 +72,19 @@ func (s *Store) probe(ctx context.Context) error {
 	if err := s.probeMultipart(ctx, key); err != nil {
 		return err
 	}
-	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.cfg.Bucket, Key: key}, s.retrying())
+	crc, err := s.probeObjectChecksums(ctx, key)
+	if err != nil {
+		return err
+	}
+	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.cfg.Bucket, Key: key, ChecksumMode: types.ChecksumModeEnabled}, s.retrying())
 	if err != nil {
 		return denied(translate(ctx, err), "get")
 	}
 	out.Body.Close()
+	s.caps.ObjectChecksums = crc != "" && aws.ToString(out.ChecksumCRC32C) == crc && out.ChecksumType == types.ChecksumTypeFullObject
+	if out.Metadata[metaWrite] == "" {
+		return fmt.Errorf("%w: the server keeps no metadata (x-amz-meta-…) of objects, by which a volume knows its own", ErrConfig)
+	}
 	_, err = s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.cfg.Bucket, Key: key}, s.retrying())
 	if err != nil {
 		return denied(translate(ctx, err), "delete")
@@ -122,6 +135,7 @@ func (s *Store) probeConditions(ctx context.Context, key *string) error {
 	put := func(match, noneMatch *string) error {
 		_, err := s.client.PutObject(ctx, &s3.PutObjectInput{
 			Bucket: &s.cfg.Bucket, Key: key, Body: bytes.NewReader([]byte("probe")), IfMatch: match, IfNoneMatch: noneMatch,
+			Metadata: map[string]string{metaWrite: "probe"},
 		}, s.retrying())
 		return err
 	}
@@ -148,6 +162,49 @@ func (s *Store) probeMultipart(ctx context.Context, key *string) error {
 	}
 	s.caps.Multipart = true
 	return denied(translate(ctx, s.abortMultipart(ctx, key, out.UploadId)), "abort multipart uploads")
+}
+
+// probeObjectChecksums makes an object of a part, with a checksum of the whole, which it returns. A server that doesn't know
+// such checksums passes over what it is asked for, or refuses it; then it returns none.
+func (s *Store) probeObjectChecksums(ctx context.Context, key *string) (string, error) {
+	if !s.caps.Multipart || !s.caps.Checksums {
+		return "", nil
+	}
+	data := []byte("probe")
+	crc := crcHeader(crc32.Checksum(data, castagnoli))
+	up, err := s.client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
+		Bucket: &s.cfg.Bucket, Key: key, Metadata: map[string]string{metaWrite: "probe"},
+		ChecksumAlgorithm: types.ChecksumAlgorithmCrc32c, ChecksumType: types.ChecksumTypeFullObject,
+	}, s.retrying())
+	if err != nil {
+		return "", unknown(ctx, err)
+	}
+	if up.ChecksumType != types.ChecksumTypeFullObject {
+		return "", s.abortMultipart(ctx, key, up.UploadId)
+	}
+	part, err := s.client.UploadPart(ctx, &s3.UploadPartInput{
+		Bucket: &s.cfg.Bucket, Key: key, UploadId: up.UploadId, PartNumber: aws.Int32(1), Body: bytes.NewReader(data), ChecksumCRC32C: crc,
+	}, s.retrying())
+	if err == nil {
+		_, err = s.client.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
+			Bucket: &s.cfg.Bucket, Key: key, UploadId: up.UploadId, ChecksumType: types.ChecksumTypeFullObject,
+			MultipartUpload: &types.CompletedMultipartUpload{
+				Parts: []types.CompletedPart{{ETag: part.ETag, ChecksumCRC32C: crc, PartNumber: aws.Int32(1)}},
+			},
+		}, s.retrying())
+	}
+	if err != nil && code(err) != "NoSuchUpload" { // which is of a Complete whose answer was lost
+		return "", errors.Join(unknown(ctx, err), s.abortMultipart(ctx, key, up.UploadId))
+	}
+	return *crc, nil
+}
+
+// unknown is nil for an error of a server that doesn't know what it was asked for.
+func unknown(ctx context.Context, err error) error {
+	if st := status(err); st == http.StatusNotImplemented || st >= 400 && st < 500 {
+		return nil
+	}
+	return translate(ctx, err)
 }
 
 // lifecycle warns about rules that touch our objects. Who may not read them, or a server without them, is no error.

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -20,11 +19,12 @@ import (
 	"github.com/graviton-fs/graviton/backend/blob/contenttype"
 )
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// crcBytes is a CRC as hash.Hash writes it.
+func crcBytes(crc uint32) []byte { return binary.BigEndian.AppendUint32(nil, crc) }
 
 // crcHeader is a CRC-32C as S3 writes it.
 func crcHeader(crc uint32) *string {
-	return aws.String(base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, crc)))
+	return aws.String(base64.StdEncoding.EncodeToString(crcBytes(crc)))
 }
 
 // Put implements blob.Store. What fits a part is one request; more goes through an upload, several parts at a time.
@@ -230,10 +230,4 @@ func (s *Store) abandon(ctx context.Context, u *upload) {
 	if err := u.abort(ctx); err != nil {
 		s.cfg.Logger.Warn("cannot abort a failed upload; gc will", "key", u.key.String(), "err", translate(ctx, err))
 	}
-}
-
-// storedCRC is the checksum in an object's metadata.
-func storedCRC(md map[string]string) (uint32, bool) {
-	crc, err := strconv.ParseUint(md[metaCRC], 16, 32)
-	return uint32(crc), err == nil
 }

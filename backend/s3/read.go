@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"math"
 	"net/http"
@@ -31,12 +30,10 @@ var errCut = errors.New("the server's answer was cut off")
 // piece is the answer to a ranged GET.
 type piece struct {
 	body  io.ReadCloser
-	n     int64  // bytes that body has
-	total int64  // bytes of the object
-	etag  string // of the object
-	crc   uint32 // of the object, if hasCRC
-	// hasCRC is true for objects that were put in one request.
-	hasCRC bool
+	n     int64     // bytes that body has
+	total int64     // bytes of the object
+	etag  string    // of the object
+	sum   *checksum // of the object, if it was put in one request
 }
 
 // get asks for n bytes from off, n > 0. A range behind the end has no bytes and a nil body. With an ETag, another
@@ -50,15 +47,17 @@ func (s *Store) get(ctx context.Context, key blob.Key, off, n int64, etag string
 	out, err := settled(ctx, s, key, func() (*s3.GetObjectOutput, error) { return s.client.GetObject(ctx, in, s.retrying()) })
 	switch {
 	case err == nil:
-	case refused(err):
-		return nil, &reported{blob.ErrNotFound, "it was replaced while it was read", err}
 	case code(err) == "InvalidRange" || status(err) == http.StatusRequestedRangeNotSatisfiable:
 		return &piece{}, nil
 	default:
-		return nil, err
+		return nil, replaced(err)
 	}
 	p := &piece{body: out.Body, n: aws.ToInt64(out.ContentLength), etag: aws.ToString(out.ETag)}
-	p.crc, p.hasCRC = storedCRC(out.Metadata)
+	if err := s.owned(out.Metadata); err != nil {
+		out.Body.Close()
+		return nil, err
+	}
+	p.sum = putChecksum(out.Metadata)
 	start, total, ok := contentRange(aws.ToString(out.ContentRange))
 	if !ok { // the whole object
 		start, total = 0, p.n
@@ -137,7 +136,7 @@ func (s *Store) checkRead(ctx context.Context, key blob.Key, off int64) error {
 
 func (s *Store) readInto(ctx context.Context, key blob.Key, p []byte, off int64) (int, error) {
 	if len(p) == 0 {
-		_, err := settled(ctx, s, key, func() (*s3.HeadObjectOutput, error) { return s.head(ctx, key) })
+		_, err := s.look(ctx, key)
 		return 0, err
 	}
 	if len(p) > chunkSize {
@@ -148,17 +147,17 @@ func (s *Store) readInto(ctx context.Context, key blob.Key, p []byte, off int64)
 		if err != nil {
 			return 0, err
 		}
-		if off > 0 || got.n < got.total || !got.hasCRC || crc32.Checksum(p[:got.n], castagnoli) == got.crc {
+		if off > 0 || got.n < got.total || got.sum == nil {
+			return int(got.n), nil
+		}
+		_, _ = got.sum.Write(p[:got.n]) // never fails
+		if err = got.sum.verify(); err == nil {
 			return int(got.n), nil
 		}
 		if try == 2 { // not only on its way
-			return 0, errChecksum(got.crc)
+			return 0, err
 		}
 	}
-}
-
-func errChecksum(want uint32) error {
-	return fmt.Errorf("%w: the object's CRC-32C is not %08x, which it was stored with", blob.ErrCorrupt, want)
 }
 
 func (s *Store) readChunks(ctx context.Context, key blob.Key, p []byte, off int64) (int, error) {

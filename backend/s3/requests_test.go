@@ -36,7 +36,7 @@ func TestRequests(t *testing.T) {
 			t.Errorf("%d blobs", n)
 		}
 	})
-	counts("stream of 40 MiB", 5, func() {
+	counts("stream of 40 MiB", 5+1, func() {
 		got, err := read(s, key)
 		check(t, err)
 		if !bytes.Equal(got, data) {
@@ -71,7 +71,7 @@ func TestParallel(t *testing.T) {
 		do       func()
 	}{
 		"put":    {11, func() { put(t, s, data) }},
-		"stream": {5, nil}, "buffer": {5, nil},
+		"stream": {6, nil}, "buffer": {5, nil},
 	} {
 		if tt.do == nil {
 			proxy.SetLatency(0)

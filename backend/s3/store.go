@@ -159,7 +159,7 @@ func (s *Store) Stat(ctx context.Context, key blob.Key) (blob.Info, error) {
 }
 
 func (s *Store) stat(ctx context.Context, key blob.Key) (blob.Info, error) {
-	head, err := settled(ctx, s, key, func() (*s3.HeadObjectOutput, error) { return s.head(ctx, key) })
+	head, err := s.look(ctx, key)
 	if err != nil {
 		return blob.Info{}, err
 	}
@@ -175,6 +175,15 @@ func (s *Store) stat(ctx context.Context, key blob.Key) (blob.Info, error) {
 
 func (s *Store) head(ctx context.Context, key blob.Key) (*s3.HeadObjectOutput, error) {
 	return s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.cfg.Bucket, Key: s.object(key)}, s.retrying())
+}
+
+// look is head of a blob that is there, which has to be ours.
+func (s *Store) look(ctx context.Context, key blob.Key) (*s3.HeadObjectOutput, error) {
+	head, err := settled(ctx, s, key, func() (*s3.HeadObjectOutput, error) { return s.head(ctx, key) })
+	if err == nil {
+		err = s.owned(head.Metadata)
+	}
+	return head, err
 }
 
 // detect reads the first bytes of an object to tell its content type.

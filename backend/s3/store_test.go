@@ -206,8 +206,8 @@ func TestMeter(t *testing.T) {
 	if m.Sent < 12<<20 || m.Sent > 13<<20 || m.Received < 12<<20 || m.Received > 13<<20 {
 		t.Errorf("sent %d, received %d", m.Sent, m.Received)
 	}
-	// A look before, an upload of three parts, two GETs and a DELETE.
-	want := (5*standard.Write + 3*standard.Read) / 1000
+	// A look before, an upload of three parts, two GETs and a look at the checksum, and a DELETE.
+	want := (5*standard.Write + 4*standard.Read) / 1000
 	if got := m.Cost(standard); got < want*0.999 || got > want*1.001 {
 		t.Errorf("cost is %g, want %g", got, want)
 	}

@@ -3,7 +3,6 @@ package s3
 import (
 	"context"
 	"errors"
-	"hash/crc32"
 	"io"
 	"math"
 	"time"
@@ -34,10 +33,8 @@ type stream struct {
 	until    time.Time // when failures without any progress end the stream
 	failures int
 
-	check bool // the range is the whole object, which has a checksum
-	crc   uint32
-	want  uint32
-	err   error
+	sum *checksum // of the whole object, if that is read and has one
+	err error
 }
 
 // chunk is one that is fetched ahead.
@@ -77,10 +74,16 @@ func (s *Store) open(ctx context.Context, key blob.Key, off, n int64) (io.ReadCl
 	st := &stream{s: s, key: key, ctx: ctx, cancel: cancel, next: off, end: max(off, off+min(n, first.total-off)), etag: first.etag, body: first.body}
 	st.bodyEnd = off + first.n
 	st.queued = st.bodyEnd
-	st.check = first.hasCRC && off == 0 && st.end == first.total
-	st.want = first.crc
 	st.progressed()
 	st.fetchAhead()
+	if off == 0 && st.end == first.total && first.total > 0 {
+		if st.sum = first.sum; st.sum == nil {
+			st.sum, err = s.askChecksum(ctx, key, first.etag)
+		}
+		if err != nil {
+			return nil, errors.Join(err, st.Close())
+		}
+	}
 	return st, nil
 }
 
@@ -114,8 +117,8 @@ func (r *stream) read(p []byte) (int, error) {
 		}
 		n, err := r.body.Read(p[:min(int64(len(p)), r.bodyEnd-r.next)])
 		r.next += int64(n)
-		if r.check {
-			r.crc = crc32.Update(r.crc, castagnoli, p[:n])
+		if r.sum != nil {
+			_, _ = r.sum.Write(p[:n]) // never fails
 		}
 		if r.next == r.bodyEnd {
 			r.closeBody()
@@ -135,10 +138,10 @@ func (r *stream) read(p []byte) (int, error) {
 
 // verify checks the whole object when its last byte was read.
 func (r *stream) verify() error {
-	if r.check && r.next == r.end && r.crc != r.want {
-		return errChecksum(r.want)
+	if r.sum == nil || r.next < r.end {
+		return nil
 	}
-	return nil
+	return r.sum.verify()
 }
 
 // failed is called when an answer broke off. It waits before the next attempt, or returns the error to give up with.

@@ -39,12 +39,14 @@ type upload struct {
 
 	mu    sync.Mutex
 	parts map[int]part
+
+	sources sources
 }
 
 // part is one that the server has.
 type part struct {
 	etag *string
-	crc  *string
+	crc  uint32 // if the upload's parts have checksums
 	size int64
 }
 
@@ -128,14 +130,16 @@ func (u *upload) sendPart(ctx context.Context, n int, p []byte) error {
 		Bucket: &u.s.cfg.Bucket, Key: u.s.object(u.key), UploadId: &id, PartNumber: aws.Int32(int32(n)),
 		Body: bytes.NewReader(p), ContentLength: aws.Int64(int64(len(p))),
 	}
+	var crc uint32
 	if checked {
-		in.ChecksumCRC32C = crcHeader(crc32.Checksum(p, castagnoli))
+		crc = crc32.Checksum(p, castagnoli)
+		in.ChecksumCRC32C = crcHeader(crc)
 	}
 	out, err := u.s.client.UploadPart(ctx, in, u.s.retrying())
 	if err != nil {
 		return err
 	}
-	u.put(n, part{etag: out.ETag, crc: in.ChecksumCRC32C, size: int64(len(p))})
+	u.put(n, part{etag: out.ETag, crc: crc, size: int64(len(p))})
 	return nil
 }
 
@@ -182,6 +186,9 @@ func (u *upload) start(ctx context.Context, first []byte, check bool) (id string
 	}
 	if check {
 		in.ChecksumAlgorithm = types.ChecksumAlgorithmCrc32c
+		if u.s.caps.ObjectChecksums {
+			in.ChecksumType = types.ChecksumTypeFullObject
+		}
 	}
 	// Tried again after a lost answer this leaves a second upload, without parts, which gc aborts.
 	out, err := u.s.client.CreateMultipartUpload(ctx, in, u.s.retrying())

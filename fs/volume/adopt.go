@@ -2,6 +2,7 @@ package volume
 
 import (
 	"context"
+	"errors"
 
 	"github.com/graviton-fs/graviton/backend/blob"
 	"github.com/graviton-fs/graviton/backend/namespace"
@@ -26,6 +27,10 @@ func (v *Volume) adopt(ctx context.Context) error {
 			return err
 		}
 		full, err := v.blobs.Stat(ctx, info.Key)
+		if errors.Is(err, blob.ErrCorrupt) { // no data of the volume: a bucket may have another program's
+			v.log.Warn("what no file names is passed over", "blob", info.Key.String(), "err", err)
+			continue
+		}
 		if err != nil {
 			return err
 		}

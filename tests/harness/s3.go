@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"os"
@@ -104,6 +105,16 @@ func (s *S3) Mount() Config { return Config{File: s.Config, Env: s.env} }
 
 // Object is the path of the file that holds a blob's object, by the key in hexadecimal.
 func (s *S3) Object(key string) string { return s.Server.Object(s.Bucket, "vol/blobs/"+key) }
+
+// Put stores an object in a blob's place with a plain client, by the key in hexadecimal, as another program does.
+func (s *S3) Put(t testing.TB, key string, data []byte) {
+	t.Helper()
+	object := "vol/blobs/" + key
+	_, err := s.Server.Client().PutObject(t.Context(), &s3.PutObjectInput{Bucket: &s.Bucket, Key: &object, Body: bytes.NewReader(data)})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
 
 // Get reads a blob's object with a plain client, by the key in hexadecimal.
 func (s *S3) Get(t testing.TB, key string) []byte {

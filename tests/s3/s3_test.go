@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/graviton-fs/graviton/backend/blob"
 	"github.com/graviton-fs/graviton/control"
 	"github.com/graviton-fs/graviton/tests/harness"
 )
@@ -83,6 +84,8 @@ func TestLostMachine(t *testing.T) {
 	m.Kill()
 	m.Detach()
 	harness.Check(t, os.RemoveAll(m.State))
+	foreign := blob.NewKey(1<<40, 1).String() // another program's, which is no data of this volume
+	b.Put(t, foreign, []byte("foreign"))
 
 	other := harness.New(t, b.Mount())
 	res := other.TryMount()
@@ -100,6 +103,9 @@ func TestLostMachine(t *testing.T) {
 		if !strings.Contains(res.Stderr, want) {
 			t.Errorf("it doesn't say that the names %q: %s", want, res.Stderr)
 		}
+	}
+	if log := other.Logs(); !strings.Contains(log, foreign) {
+		t.Errorf("no word of another program's object:\n%s", log)
 	}
 	harness.WantFile(t, small, other.Dir, "a/small")
 	harness.WantFile(t, large, other.Dir, "a/link")
@@ -269,7 +275,7 @@ func TestPacked(t *testing.T) {
 	for i := range 20 {
 		harness.Write(t, harness.Noise(30_000+i), m.Dir, fmt.Sprint(i))
 	}
-	if s := status(t, m); s.Activity.StagedIn != 20 || s.Bucket.Requests["CreateMultipartUpload"] > 1 {
+	if s := status(t, m); s.Activity.StagedIn != 20 || s.Bucket.Requests["CreateMultipartUpload"] > 2 { // which are the probe's
 		t.Errorf("%+v, %v", s.Activity, s.Bucket.Requests)
 	}
 	m.Unmount()
