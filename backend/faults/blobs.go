@@ -142,14 +142,24 @@ func (b *blobs) Close() error { return b.inner.Close() }
 
 type lister func(ctx context.Context, prefix []byte) iter.Seq2[blob.Info, error]
 
-// listing counts as one call, when it is iterated.
+// listing counts as a call when it is iterated, and as another one before each blob that it yields: a listing of a bucket
+// comes in pages, of which any may fail.
 func listing(ctx context.Context, in *Injector, op string, prefix []byte, inner lister) iter.Seq2[blob.Info, error] {
 	return func(yield func(blob.Info, error) bool) {
 		if err := in.early(ctx, op, blob.Key(prefix).String()); err != nil {
 			yield(blob.Info{}, wrap(op, "", err))
 			return
 		}
-		inner(ctx, prefix)(yield)
+		for info, err := range inner(ctx, prefix) {
+			if err == nil {
+				if err = in.early(ctx, op+" next", info.Key.String()); err != nil {
+					info, err = blob.Info{}, wrap(op, "", err)
+				}
+			}
+			if !yield(info, err) || err != nil {
+				return
+			}
+		}
 	}
 }
 

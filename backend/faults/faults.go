@@ -21,8 +21,8 @@ import (
 var ErrInjected = errors.New("injected fault")
 
 // Call is one call that was made. Names of a blob.Store: open, read (of a reader, or into a buffer), put, new upload,
-// put part, complete, abort, stat, delete, list, list uploads, abort upload, capacity. Of a namespace.Store: view,
-// update, commit (fn has run), get, scan, sync.
+// put part, complete, abort, stat, delete, list, list next (before a blob is yielded), list uploads, list uploads next,
+// abort upload, capacity. Of a namespace.Store: view, update, commit (fn has run), get, scan, sync.
 type Call struct {
 	Op     string
 	Key    string // of the blob in hex, or the namespace.Key in Go syntax

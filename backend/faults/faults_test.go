@@ -206,3 +206,32 @@ func TestDelayAndFailIf(t *testing.T) {
 		t.Errorf("error is %v", err)
 	}
 }
+
+// TestListingBreaksOff fails a listing before its first blob, and before its third: the two in front of it come.
+func TestListingBreaksOff(t *testing.T) {
+	in := New()
+	s := Blobs(open(t).Blobs(), in)
+	for i := range uint64(4) {
+		check(t, s.Put(ctx, blob.NewKey(1, i), bytes.NewReader(nil), 0, nil))
+	}
+	for call, want := range []int{4, 0, 0, 1, 2, 3} { // call 1 is the listing itself, 2 its first blob; 0 is none
+		in.Reset()
+		if call > 0 {
+			in.FailAt(call, nil)
+		}
+		n, failed := 0, 0
+		for info, err := range s.List(ctx, nil) {
+			switch {
+			case err == nil && info.Key == blob.NewKey(1, uint64(n)):
+				n++
+			case errors.Is(err, ErrInjected) && info.Key == "":
+				failed++
+			default:
+				t.Errorf("%+v, %v", info, err)
+			}
+		}
+		if n != want || failed != min(call, 1) {
+			t.Errorf("call %d fails: %d blobs and %d errors, want %d", call, n, failed, want)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -88,11 +89,44 @@ func TestStrays(t *testing.T) {
 	if p.stored(lost) || !p.stored(kept) || !p.stored(late) {
 		t.Errorf("lost is there: %v, kept: %v, late: %v", p.stored(lost), p.stored(kept), p.stored(late))
 	}
+}
 
-	// A listing that breaks off marks nothing of what it didn't show, and says so.
-	p.proxy.Inject(s3test.Fault{Ops: []string{"ListObjectsV2"}, Times: -1, Status: 403, Code: "AccessDenied"})
-	if _, err := s.MarkStrays(t.Context(), nil, alive); err == nil {
-		t.Error("a failed listing is no error")
+// TestStraysListing breaks a listing off at its first page, and at its second: what wasn't shown isn't marked, and what
+// the first page showed is removed only when its grace is over.
+func TestStraysListing(t *testing.T) {
+	p := newPlace(t)
+	s := p.store(t)
+	const page, more = 1000, 50 // a page of S3 has 1000
+	must(t, os.MkdirAll(filepath.Dir(p.object(newKey())), 0o755))
+	var all []blob.Key
+	for range page + more {
+		key := newKey()
+		all = append(all, key)
+		must(t, os.WriteFile(p.object(key), []byte("x"), 0o600))
+	}
+	ended := func(context.Context, blob.Key) (bool, error) { return true, nil }
+	for skip, want := range []int{0, page} {
+		p.proxy.Heal()
+		p.proxy.Inject(s3test.Fault{Ops: []string{"ListObjectsV2"}, Skip: skip, Times: -1, Status: 403, Code: "AccessDenied"})
+		n, err := s.MarkStrays(t.Context(), nil, ended)
+		if n != want || err == nil {
+			t.Errorf("page %d is refused: %d marked, want %d, %v", skip+1, n, want, err)
+		}
+		if n, err := s.DropStrays(t.Context(), time.Hour); n != 0 || err != nil {
+			t.Errorf("page %d is refused: %d removed before their grace is over, %v", skip+1, n, err)
+		}
+	}
+	if n, err := s.DropStrays(t.Context(), 0); n != page || err != nil {
+		t.Errorf("%d removed, want %d, %v", n, page, err)
+	}
+	for i, key := range all {
+		if kept := i >= page; p.stored(key) != kept {
+			t.Fatalf("object %d is there: %v, want %v", i, p.stored(key), kept)
+		}
+	}
+	p.proxy.Heal()
+	if n := stray(t, s); n != more {
+		t.Errorf("%d marked by a whole listing, want the %d others", n, more)
 	}
 }
 

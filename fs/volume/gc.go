@@ -184,39 +184,59 @@ func (v *Volume) collectLost(ctx context.Context, grace time.Duration, sum *Coll
 }
 
 // dropUploads aborts the open uploads below a prefix that aren't a living session's and to which nothing came for a time
-// of the store's clock.
+// of the store's clock. It aborts none of them if the listing breaks off.
 func (v *Volume) dropUploads(ctx context.Context, prefix []byte, idle time.Duration) (int, error) {
 	up, ok := v.blobs.(blob.Uploads)
 	if !ok {
 		return 0, nil
 	}
-	dropped := 0
+	var lost []blob.Key
 	for info, err := range up.ListUploads(ctx, prefix) {
 		if err != nil {
-			return dropped, err
+			return 0, err
 		}
 		live, err := v.isLive(ctx, info.Key.Session())
 		if err != nil {
+			return 0, err
+		}
+		if !live && (idle == 0 || time.Since(info.Created) >= idle) {
+			lost = append(lost, info.Key)
+		}
+	}
+	for i, key := range lost {
+		if err := up.AbortUpload(ctx, key); err != nil {
+			return i, err
+		}
+	}
+	return len(lost), nil
+}
+
+// dropUnknown deletes the blobs below a prefix that no record names, that aren't a living session's and that were stored
+// before a time of the store's clock, if that isn't zero. It deletes none of them if the listing breaks off.
+func (v *Volume) dropUnknown(ctx context.Context, prefix []byte, before time.Time) (int, error) {
+	unknown, err := v.unknown(ctx, prefix, before)
+	if err != nil {
+		return 0, err
+	}
+	dropped := 0
+	for some := range slices.Chunk(unknown, gcBatch) {
+		if err := v.writable(ctx); err != nil {
 			return dropped, err
 		}
-		if live || idle > 0 && time.Since(info.Created) < idle {
-			continue
-		}
-		if err := up.AbortUpload(ctx, info.Key); err != nil {
+		if err := blob.DeleteAll(ctx, v.blobs, some); err != nil {
 			return dropped, err
 		}
-		dropped++
+		dropped += len(some)
 	}
 	return dropped, nil
 }
 
-// dropUnknown deletes the blobs below a prefix that no record names, that aren't a living session's and that were stored
-// before a time of the store's clock, if that isn't zero.
-func (v *Volume) dropUnknown(ctx context.Context, prefix []byte, before time.Time) (int, error) {
-	dropped := 0
+// unknown lists what dropUnknown deletes. What it found stays unknown: a session that ended commits nothing more.
+func (v *Volume) unknown(ctx context.Context, prefix []byte, before time.Time) ([]blob.Key, error) {
+	var keys []blob.Key
 	for info, err := range v.blobs.List(ctx, prefix) {
 		if err != nil {
-			return dropped, err
+			return nil, err
 		}
 		if !before.IsZero() && before.Before(info.Created) {
 			continue
@@ -224,27 +244,18 @@ func (v *Volume) dropUnknown(ctx context.Context, prefix []byte, before time.Tim
 		// The session first: what it committed before it ended is found then.
 		live, err := v.isLive(ctx, info.Key.Session())
 		if err != nil {
-			return dropped, err
+			return nil, err
 		}
 		if live {
 			continue
 		}
-		_, err = v.blobRecord(ctx, info.Key)
-		if err == nil {
-			continue
+		if _, err = v.blobRecord(ctx, info.Key); isNotFound(err) {
+			keys = append(keys, info.Key)
+		} else if err != nil {
+			return nil, err
 		}
-		if !isNotFound(err) {
-			return dropped, err
-		}
-		if err := v.writable(ctx); err != nil {
-			return dropped, err
-		}
-		if err := v.blobs.Delete(ctx, info.Key); err != nil {
-			return dropped, err
-		}
-		dropped++
 	}
-	return dropped, nil
+	return keys, nil
 }
 
 func (v *Volume) blobRecord(ctx context.Context, key blob.Key) (*namespace.Blob, error) {

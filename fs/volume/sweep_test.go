@@ -167,6 +167,11 @@ func (w *work) run() {
 	w.flush("f")
 	w.compact("f")
 	w.step(func() error { return w.v.SyncAll(ctx) }, "sync")
+	w.write("c", 30_000, 2*smallPart, 10) // begins an upload
+	w.step(func() error {
+		_, err := w.v.Collect(ctx, 0, true)
+		return err
+	}, "gc")
 	for path := range w.files {
 		if w.open[path] != nil {
 			w.flush(path) // which tells what an earlier commit of this file ran into
