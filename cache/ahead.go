@@ -72,6 +72,13 @@ func (r *reader) take(segment int64) (from, to int64) {
 	return from, to
 }
 
+// inOrder reports whether the blob is being read in order.
+func (r *reader) inOrder() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.window > 0
+}
+
 // ends notes where the blob ends.
 func (r *reader) ends(size int64) {
 	r.mu.Lock()
@@ -107,30 +114,30 @@ func (s *Store) readAhead(key blob.Key, off, n int64) *reader {
 		}
 		s.behind.Go(func() {
 			defer func() { <-s.slots }()
-			s.fetch(key, r, from/PageSize, (to-1)/PageSize)
+			s.prefetch(key, r, from/PageSize, (to-1)/PageSize)
 		})
 	}
 }
 
-// fetch loads those of the pages that are neither in memory nor on their way.
-func (s *Store) fetch(key blob.Key, r *reader, page, last int64) {
+// prefetch loads those of the pages that are neither in memory nor on their way.
+func (s *Store) prefetch(key blob.Key, r *reader, page, last int64) {
 	for page <= last && s.run.Err() == nil {
 		id := pageID{key, page}
-		if s.pages.Contains(id) {
+		if s.pages.has(id) {
 			page++
 			continue
 		}
-		fl, mine := s.flights.claim(s, id, last)
+		fl, mine := s.flights.claim(s.pages, id, last, s.segment/PageSize, false)
 		if mine == 0 {
 			page++
 			continue
 		}
-		s.load(s.run, id, mine)
+		s.load(s.run, id, mine, true)
 		if fl.err != nil {
 			return // a reader will see the error when it gets here
 		}
-		if len(fl.data) < PageSize {
-			r.ends(id.page*PageSize + int64(len(fl.data)))
+		if fl.size < PageSize {
+			r.ends(id.page*PageSize + int64(fl.size))
 			return
 		}
 		page += int64(mine)

@@ -41,13 +41,13 @@ type Stats struct {
 // Store is a blob.Store with pages in memory. It owns the inner store: Close closes it.
 type Store struct {
 	inner   blob.Store
-	pages   *lru.TwoQueueCache[pageID, []byte]
+	memory  memory
+	pages   *pages
 	flights flights
 	readers *lru.Cache[blob.Key, *reader]
 	gone    gone
 	ahead   int64
-	segment int64     // Config.Request
-	runs    sync.Pool // *[]byte of that size
+	segment int64 // Config.Request
 
 	hits, misses atomic.Uint64
 
@@ -75,21 +75,13 @@ func New(inner blob.Store, cfg Config) (*Store, error) {
 		cfg.ReadAhead = aheadFetches * cfg.Request
 	}
 	count := max(int(cfg.Memory/PageSize), minPages)
-	pages, err := lru.New2Q[pageID, []byte](count)
-	if err != nil {
-		return nil, fmt.Errorf("cache: %w", err)
-	}
 	readers, err := lru.New[blob.Key, *reader](1024)
 	if err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
 	s := &Store{
-		inner: inner, pages: pages, readers: readers, slots: make(chan struct{}, aheadFetches),
+		inner: inner, pages: newPages(count), readers: readers, slots: make(chan struct{}, aheadFetches),
 		ahead: min(cfg.ReadAhead, int64(count)*PageSize/4), segment: cfg.Request,
-	}
-	s.runs.New = func() any {
-		buf := newPages(int(cfg.Request / PageSize))
-		return &buf
 	}
 	s.flights.m = map[pageID]*flight{}
 	s.run, s.stop = context.WithCancel(context.Background())
@@ -101,7 +93,7 @@ func (s *Store) Unwrap() blob.Store { return s.inner }
 
 // Stats returns the counters.
 func (s *Store) Stats() Stats {
-	return Stats{Hits: s.hits.Load(), Misses: s.misses.Load(), Pages: s.pages.Len()}
+	return Stats{Hits: s.hits.Load(), Misses: s.misses.Load(), Pages: s.pages.count()}
 }
 
 // Open streams past the cache: whoever reads a blob whole and once would only push out what others read.

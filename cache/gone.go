@@ -51,11 +51,10 @@ func (s *Store) reuse(key blob.Key) {
 func (s *Store) purge() {
 	s.gone.mu.Lock()
 	defer s.gone.mu.Unlock()
-	for _, id := range s.pages.Keys() {
-		if _, ok := s.gone.m[id.key]; ok {
-			s.pages.Remove(id)
-		}
-	}
+	s.pages.purge(func(id pageID) bool {
+		_, ok := s.gone.m[id.key]
+		return ok
+	})
 	for key := range s.gone.m {
 		s.readers.Remove(key)
 	}

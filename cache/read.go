@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"sync"
 
 	"github.com/graviton-fs/graviton/backend/blob"
 )
@@ -33,118 +32,85 @@ func (s *Store) ReadInto(ctx context.Context, key blob.Key, p []byte, off int64)
 	for done < len(p) {
 		at := off + int64(done)
 		id := pageID{key, at / PageSize}
-		data, ok := s.pages.Get(id)
+		pg, ok := s.pages.get(id)
 		if ok {
 			s.hits.Add(1)
 		} else {
 			last := (off + int64(len(p)) - 1) / PageSize
 			var err error
-			if data, err = s.page(ctx, id, last); err != nil {
+			if pg, err = s.fetch(ctx, id, last, r.inOrder()); err != nil {
 				return done, err
 			}
+			if pg == nil { // behind the blob's end
+				r.ends(id.page * PageSize)
+				break
+			}
 		}
-		begin := at % PageSize
-		if begin < int64(len(data)) {
-			done += copy(p[done:], data[begin:])
-		}
-		if len(data) < PageSize { // the blob's last page
-			r.ends(id.page*PageSize + int64(len(data)))
+		n, size := s.take(id, pg, p[done:], at%PageSize)
+		done += n
+		if size < PageSize { // the blob's last page
+			r.ends(id.page*PageSize + int64(size))
 			break
 		}
 	}
 	return done, nil
 }
 
-// page returns a page that isn't in memory: it waits for one that is being fetched, or fetches it with those that follow
-// up to last.
-func (s *Store) page(ctx context.Context, id pageID, last int64) ([]byte, error) {
-	fl, mine := s.flights.claim(s, id, last)
+// take copies from a page and lets go of it. It returns how many bytes there were, and the page's size.
+func (s *Store) take(id pageID, pg *page, p []byte, begin int64) (n, size int) {
+	defer pg.release()
+	size = len(pg.data)
+	if begin < int64(size) {
+		n = copy(p, pg.data[begin:])
+	}
+	if int(begin)+n >= size {
+		s.pages.finish(id)
+	}
+	return n, size
+}
+
+// fetch returns a page that wasn't in memory, for the caller to release, or nil behind the blob's end: it waits for one that
+// is being fetched, or loads it with those that follow up to last.
+func (s *Store) fetch(ctx context.Context, id pageID, last int64, inOrder bool) (*page, error) {
+	fl, mine := s.flights.claim(s.pages, id, last, s.segment/PageSize, true)
 	if mine > 0 {
 		s.misses.Add(uint64(mine))
 		// Others may wait for these pages, so the fetch doesn't end with the one who began it.
-		s.load(context.WithoutCancel(ctx), id, mine)
+		s.load(context.WithoutCancel(ctx), id, mine, inOrder)
 	}
 	select {
 	case <-fl.done:
-		return fl.data, fl.err
+		return fl.page, fl.err
 	case <-ctx.Done():
+		s.flights.leave(fl)
 		return nil, blob.Wrap("read", storeName, id.key, ctx.Err())
 	}
 }
 
-// load fetches claimed pages by one read and lands their flights.
-func (s *Store) load(ctx context.Context, first pageID, count int) {
-	var buf []byte
-	if count == 1 {
-		buf = newPages(1)
-	} else { // each page gets memory of its own, so that one that stays in memory doesn't keep the others
-		pooled := s.runs.Get().(*[]byte)
-		defer s.runs.Put(pooled)
-		buf = (*pooled)[:count*PageSize]
+// load fetches claimed pages by one read and lands their flights. inOrder tells whether the blob is read in order.
+func (s *Store) load(ctx context.Context, first pageID, count int, inOrder bool) {
+	bufs := make([][]byte, count)
+	for i := range bufs {
+		bufs[i] = s.memory.take()
 	}
-	n, err := blob.ReadAt(ctx, s.inner, first.key, buf, first.page*PageSize)
-	for i := range count {
+	n, err := blob.ReadAtv(ctx, s.inner, first.key, bufs, first.page*PageSize)
+	for i, buf := range bufs {
 		id := pageID{first.key, first.page + int64(i)}
-		lo := min(i*PageSize, n)
-		data := buf[lo:min(lo+PageSize, n)]
-		switch {
-		case len(data) < PageSize:
-			data = bytes.Clone(data)
-		case count > 1:
-			page := newPages(1)
-			copy(page, data)
-			data = page
+		p := &page{data: buf, pool: &s.memory}
+		if size := n - i*PageSize; size < PageSize { // a page in which only the end of a blob is would be a waste
+			p = &page{data: bytes.Clone(buf[:max(size, 0)])}
+			s.memory.give(buf)
 		}
-		if err == nil && len(data) > 0 {
-			s.pages.Add(id, data)
+		if err != nil || len(p.data) == 0 {
+			if p.pool != nil {
+				s.memory.give(buf)
+			}
+			s.flights.land(id, nil, err)
+			continue
 		}
-		s.flights.land(id, data, err)
+		p.refs.Store(1)
+		s.pages.add(id, p, inOrder || count > 1)
+		s.flights.land(id, p, nil)
+		p.release()
 	}
-}
-
-// flights are the pages that are being fetched.
-type flights struct {
-	mu sync.Mutex
-	m  map[pageID]*flight
-}
-
-type flight struct {
-	done chan struct{}
-	data []byte
-	err  error
-}
-
-// claim returns the flight of a page, and how many pages from it on the caller has to load: none if someone does.
-func (f *flights) claim(s *Store, id pageID, last int64) (*flight, int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if fl := f.m[id]; fl != nil {
-		return fl, 0
-	}
-	if data, ok := s.pages.Peek(id); ok { // landed meanwhile
-		fl := &flight{done: make(chan struct{}), data: data}
-		close(fl.done)
-		return fl, 0
-	}
-	first := &flight{done: make(chan struct{})}
-	f.m[id] = first
-	count := 1
-	for next := id.page + 1; next <= last && int64(count) < s.segment/PageSize; next++ {
-		n := pageID{id.key, next}
-		if f.m[n] != nil || s.pages.Contains(n) {
-			break
-		}
-		f.m[n] = &flight{done: make(chan struct{})}
-		count++
-	}
-	return first, count
-}
-
-func (f *flights) land(id pageID, data []byte, err error) {
-	f.mu.Lock()
-	fl := f.m[id]
-	delete(f.m, id)
-	f.mu.Unlock()
-	fl.data, fl.err = data, err
-	close(fl.done)
 }
