@@ -135,7 +135,7 @@ type ReaderInto interface {
 // VectorReader is an optional ability of a Store: a range straight into several buffers of the caller.
 type VectorReader interface {
 	// ReadIntov is ReaderInto's ReadInto with the buffers filled one after the other.
-	ReadIntov(ctx context.Context, key Key, bufs [][]byte, off int64) (int, error)
+	ReadIntov(ctx context.Context, key Key, bufs Vector, off int64) (int, error)
 }
 
 // Uploads is an optional ability of a Store: uploads that were neither completed nor aborted, as a killed process
@@ -195,24 +195,18 @@ func ReadAt(ctx context.Context, s Store, key Key, p []byte, off int64) (int, er
 var joined = sync.Pool{New: func() any { return new([]byte) }}
 
 // ReadAtv is ReadAt into several buffers, by VectorReader where the store has it.
-func ReadAtv(ctx context.Context, s Store, key Key, bufs [][]byte, off int64) (int, error) {
+func ReadAtv(ctx context.Context, s Store, key Key, bufs Vector, off int64) (int, error) {
 	if len(bufs) == 1 {
 		return ReadAt(ctx, s, key, bufs[0], off)
 	}
 	if v, ok := s.(VectorReader); ok {
 		return v.ReadIntov(ctx, key, bufs, off)
 	}
-	size := 0
-	for _, b := range bufs {
-		size += len(b)
-	}
+	size := bufs.Len()
 	pooled := joined.Get().(*[]byte)
 	defer joined.Put(pooled)
 	*pooled = slices.Grow((*pooled)[:0], size)[:size]
 	n, err := ReadAt(ctx, s, key, *pooled, off)
-	rest := (*pooled)[:n]
-	for _, b := range bufs {
-		rest = rest[copy(b, rest):]
-	}
+	bufs.Copy((*pooled)[:n])
 	return n, err
 }

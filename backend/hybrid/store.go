@@ -202,11 +202,16 @@ func (s *Store) Open(ctx context.Context, key blob.Key, off, n int64) (io.ReadCl
 
 // ReadInto implements blob.ReaderInto.
 func (s *Store) ReadInto(ctx context.Context, key blob.Key, p []byte, off int64) (int, error) {
+	return s.ReadIntov(ctx, key, blob.Vector{p}, off)
+}
+
+// ReadIntov implements blob.VectorReader.
+func (s *Store) ReadIntov(ctx context.Context, key blob.Key, p blob.Vector, off int64) (int, error) {
 	store, name, err := s.place(ctx, key)
 	if err != nil {
 		return 0, s.wrap("read", key, err)
 	}
-	n, err := arrived(ctx, s, key, name, func() (int, error) { return blob.ReadAt(ctx, store, key, p, off) })
+	n, err := arrived(ctx, s, key, name, func() (int, error) { return blob.ReadAtv(ctx, store, key, p, off) })
 	return n, s.wrap("read", key, err)
 }
 

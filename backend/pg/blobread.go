@@ -51,7 +51,7 @@ type target struct {
 //
 // A chunk that is read in whole is verified by its checksum; of a slice only the length is. Nothing but the server's
 // page checksums (initdb --data-checksums) covers those.
-func (b *blobs) fetch(ctx context.Context, t *target, p []byte, off int64) (n int, err error) {
+func (b *blobs) fetch(ctx context.Context, t *target, p blob.Vector, off int64) (n int, err error) {
 	err = b.db.retry(ctx, func(ctx context.Context) error {
 		conn, err := b.db.acquire(ctx)
 		if err != nil {
@@ -71,8 +71,9 @@ func (b *blobs) fetch(ctx context.Context, t *target, p []byte, off int64) (n in
 	return n, err
 }
 
-func (t *target) query(ctx context.Context, conn *pgx.Conn, sql string, p []byte, off int64) (n int, err error) {
-	end := off + min(int64(len(p)), math.MaxInt64-off)
+func (t *target) query(ctx context.Context, conn *pgx.Conn, sql string, p blob.Vector, off int64) (n int, err error) {
+	size := p.Len()
+	end := off + min(int64(size), math.MaxInt64-off)
 	rows, err := conn.Query(ctx, sql, pgx.QueryResultFormats{pgx.BinaryFormatCode}, []byte(t.key), off, end)
 	if err != nil {
 		return 0, err
@@ -90,7 +91,7 @@ func (t *target) query(ctx context.Context, conn *pgx.Conn, sql string, p []byte
 		if v[2] == nil || off >= t.size {
 			continue // there are no such bytes
 		}
-		got, err := t.take(p[n:], v[2:], off+int64(n))
+		got, err := t.take(p.Slice(n, size), v[2:], off+int64(n))
 		if err != nil {
 			return 0, err
 		}
@@ -126,14 +127,14 @@ func (t *target) describe(size, head []byte) error {
 }
 
 // take copies a slice of a chunk, which must be the one at off.
-func (t *target) take(p []byte, row [][]byte, off int64) (int, error) {
+func (t *target) take(p blob.Vector, row [][]byte, off int64) (int, error) {
 	slice, crc := row[1], row[2]
 	if len(row[0]) != 8 {
 		return 0, fmt.Errorf("at offset %d: %w: the chunk has no offset", off, blob.ErrCorrupt)
 	}
 	start := int64(binary.BigEndian.Uint64(row[0]))
 	full := min(t.m.chunkSize(), t.size-start)
-	want := min(int64(len(p)), start+full-off)
+	want := min(int64(p.Len()), start+full-off)
 	if start > off || off-start >= t.m.chunkSize() || int64(len(slice)) != want {
 		return 0, fmt.Errorf("at offset %d: %w: the chunk at %d yields %d bytes, want %d", off, blob.ErrCorrupt, start, len(slice), want)
 	}
@@ -142,11 +143,16 @@ func (t *target) take(p []byte, row [][]byte, off int64) (int, error) {
 			return 0, err
 		}
 	}
-	return copy(p, slice), nil
+	return p.Copy(slice), nil
 }
 
 // ReadInto implements blob.ReaderInto. It takes one round trip, or two for the first read of a large object.
 func (b *blobs) ReadInto(ctx context.Context, key blob.Key, p []byte, off int64) (int, error) {
+	return b.ReadIntov(ctx, key, blob.Vector{p}, off)
+}
+
+// ReadIntov implements blob.VectorReader.
+func (b *blobs) ReadIntov(ctx context.Context, key blob.Key, p blob.Vector, off int64) (int, error) {
 	if err := b.begin(ctx, key); err != nil {
 		return 0, b.wrap("read", key, err)
 	}
@@ -175,7 +181,7 @@ func (b *blobs) Open(ctx context.Context, key blob.Key, off, n int64) (io.ReadCl
 	cs := b.db.cfg.ChunkSize
 	first := min(end-off, cs-off%cs)
 	r.whole = b.buffer(first)
-	got, err := b.fetch(r.ctx, &r.t, (*r.whole)[:first], off)
+	got, err := b.fetch(r.ctx, &r.t, blob.Vector{(*r.whole)[:first]}, off)
 	if err != nil {
 		r.stop()
 		b.release(r.whole)

@@ -3,6 +3,8 @@ package pg
 import (
 	"context"
 	"io"
+
+	"github.com/graviton-fs/graviton/backend/blob"
 )
 
 // window is how many bytes a reader fetches at a time.
@@ -85,7 +87,7 @@ func (r *reader) fetchAhead() {
 	r.off += size
 	r.ahead = ahead
 	go func() {
-		n, err := r.b.fetch(r.ctx, &t, (*buf)[:size], off)
+		n, err := r.b.fetch(r.ctx, &t, blob.Vector{(*buf)[:size]}, off)
 		ahead <- fetched{buf, n, err}
 	}()
 }

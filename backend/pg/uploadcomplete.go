@@ -148,7 +148,7 @@ func (f *finished) verify(ctx context.Context, tx pgx.Tx, key blob.Key) error {
 	buf := make([]byte, min(size, f.size))
 	for off := int64(0); off < f.size; off += size {
 		t := target{key: key}
-		_, err := t.query(ctx, tx.Conn(), sql, buf[:min(size, f.size-off)], off)
+		_, err := t.query(ctx, tx.Conn(), sql, blob.Vector{buf[:min(size, f.size-off)]}, off)
 		if errors.Is(err, blob.ErrCorrupt) {
 			return fmt.Errorf("%w: %w", errPartsLost, err)
 		}

@@ -81,12 +81,12 @@ func contentRange(h string) (start, total int64, ok bool) {
 
 // fill reads the bytes from off into p, going on after an answer that was cut off. It returns the piece that it got
 // first, with n the bytes that are there.
-func (s *Store) fill(ctx context.Context, key blob.Key, p []byte, off int64, etag string) (*piece, error) {
+func (s *Store) fill(ctx context.Context, key blob.Key, p blob.Vector, off int64, etag string) (*piece, error) {
 	var first *piece
-	done := 0
+	done, size := 0, p.Len()
 	until, failures := time.Now().Add(s.patience()), 0
 	for {
-		got, err := s.get(ctx, key, off+int64(done), int64(len(p)-done), etag)
+		got, err := s.get(ctx, key, off+int64(done), int64(size-done), etag)
 		if err != nil {
 			return nil, err
 		}
@@ -95,7 +95,7 @@ func (s *Store) fill(ctx context.Context, key blob.Key, p []byte, off int64, eta
 		}
 		n := 0
 		if got.body != nil {
-			n, err = io.ReadFull(got.body, p[done:done+int(got.n)])
+			n, err = p.Slice(done, done+int(got.n)).ReadFull(got.body)
 			got.body.Close()
 		}
 		done += n
@@ -120,6 +120,11 @@ func (s *Store) fill(ctx context.Context, key blob.Key, p []byte, off int64, eta
 
 // ReadInto implements blob.ReaderInto. A long range is fetched in chunks, several at a time.
 func (s *Store) ReadInto(ctx context.Context, key blob.Key, p []byte, off int64) (int, error) {
+	return s.ReadIntov(ctx, key, blob.Vector{p}, off)
+}
+
+// ReadIntov implements blob.VectorReader.
+func (s *Store) ReadIntov(ctx context.Context, key blob.Key, p blob.Vector, off int64) (int, error) {
 	if err := s.checkRead(ctx, key, off); err != nil {
 		return 0, s.wrap(ctx, "read", key, err)
 	}
@@ -134,12 +139,13 @@ func (s *Store) checkRead(ctx context.Context, key blob.Key, off int64) error {
 	return s.check(ctx, key)
 }
 
-func (s *Store) readInto(ctx context.Context, key blob.Key, p []byte, off int64) (int, error) {
-	if len(p) == 0 {
+func (s *Store) readInto(ctx context.Context, key blob.Key, p blob.Vector, off int64) (int, error) {
+	size := p.Len()
+	if size == 0 {
 		_, err := s.look(ctx, key)
 		return 0, err
 	}
-	if len(p) > chunkSize {
+	if size > chunkSize {
 		return s.readChunks(ctx, key, p, off)
 	}
 	for try := 1; ; try++ {
@@ -150,7 +156,7 @@ func (s *Store) readInto(ctx context.Context, key blob.Key, p []byte, off int64)
 		if off > 0 || got.n < got.total || got.sum == nil {
 			return int(got.n), nil
 		}
-		_, _ = got.sum.Write(p[:got.n]) // never fails
+		_, _ = p.Slice(0, int(got.n)).WriteTo(got.sum) // never fails
 		if err = got.sum.verify(); err == nil {
 			return int(got.n), nil
 		}
@@ -160,14 +166,15 @@ func (s *Store) readInto(ctx context.Context, key blob.Key, p []byte, off int64)
 	}
 }
 
-func (s *Store) readChunks(ctx context.Context, key blob.Key, p []byte, off int64) (int, error) {
-	pieces := make([]*piece, (len(p)+chunkSize-1)/chunkSize)
+func (s *Store) readChunks(ctx context.Context, key blob.Key, p blob.Vector, off int64) (int, error) {
+	size := p.Len()
+	pieces := make([]*piece, (size+chunkSize-1)/chunkSize)
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(readParallel)
 	for i := range pieces {
 		g.Go(func() (err error) {
 			at := i * chunkSize
-			pieces[i], err = s.fill(gctx, key, p[at:min(at+chunkSize, len(p))], off+int64(at), "")
+			pieces[i], err = s.fill(gctx, key, p.Slice(at, min(at+chunkSize, size)), off+int64(at), "")
 			return err
 		})
 	}

@@ -189,7 +189,7 @@ func (s *Store) look(ctx context.Context, key blob.Key) (*s3.HeadObjectOutput, e
 // detect reads the first bytes of an object to tell its content type.
 func (s *Store) detect(ctx context.Context, key blob.Key, size int64) (string, error) {
 	first := make([]byte, min(size, contenttype.SniffLen))
-	n, err := s.readInto(ctx, key, first, 0)
+	n, err := s.readInto(ctx, key, blob.Vector{first}, 0)
 	if errors.Is(err, blob.ErrCorrupt) {
 		err = nil // a hint
 	}

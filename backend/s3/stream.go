@@ -207,7 +207,7 @@ func (r *stream) fetchAhead() {
 		r.ahead = append(r.ahead, c)
 		go func() {
 			defer close(c.done)
-			got, err := r.s.fill(r.ctx, r.key, c.data, off, r.etag)
+			got, err := r.s.fill(r.ctx, r.key, blob.Vector{c.data}, off, r.etag)
 			if err == nil && got.n < int64(len(c.data)) {
 				err = errCut
 			}

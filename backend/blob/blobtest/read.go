@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"testing/iotest"
 
@@ -123,6 +124,12 @@ func testReadInto(t *testing.T, s blob.Store) {
 		}
 		same(t, p[:n], want)
 		same(t, p[n:], bytes.Repeat([]byte{0xee}, len(p)-n)) // nothing else is touched
+
+		v := split(r, bytes.Repeat([]byte{0xee}, len(p)))
+		n, err = blob.ReadAtv(ctx, s, key, v, int64(off))
+		check(t, err)
+		same(t, slices.Concat(v...)[:n], want)
+		same(t, slices.Concat(v...)[n:], p[n:])
 	}
 	_, err := ri.ReadInto(ctx, key, make([]byte, 1), -1)
 	fails(t, err, blob.ErrInvalid)
@@ -134,6 +141,15 @@ func testReadInto(t *testing.T, s blob.Store) {
 	if n != 0 {
 		t.Errorf("%d bytes of an empty blob", n)
 	}
+}
+
+// split cuts p in pieces.
+func split(r *rand.Rand, p []byte) (v blob.Vector) {
+	for len(p) > 0 {
+		n := min(len(p), r.IntN(100<<10))
+		v, p = append(v, p[:n]), p[n:]
+	}
+	return v
 }
 
 func testCapacity(t *testing.T, s blob.Store) {
