@@ -38,8 +38,12 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 		return nil, err
 	}
 	db := &DB{cfg: cfg, log: cfg.Logger, store: place(&pc.ConnConfig.Config, cfg.Schema)}
-	if err := db.prepare(ctx, pc.ConnConfig); err != nil {
+	pooled, err := db.prepare(ctx, pc.ConnConfig)
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", db.store, err)
+	}
+	if pooled {
+		pc.AfterConnect = keepPID
 	}
 	if db.pool, err = pgxpool.NewWithConfig(ctx, pc); err != nil {
 		return nil, fmt.Errorf("%s: %w", db.store, err)
@@ -53,22 +57,23 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	return db, nil
 }
 
-// prepare looks at the server through a connection of its own, and makes the schema.
-func (db *DB) prepare(ctx context.Context, cc *pgx.ConnConfig) error {
+// prepare looks at the server through a connection of its own, and makes the schema. pooled says that there is a pooler
+// in between.
+func (db *DB) prepare(ctx context.Context, cc *pgx.ConnConfig) (pooled bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, db.cfg.ConnectionTimeout+db.cfg.IOTimeout)
 	defer cancel()
 	conn, err := pgx.ConnectConfig(ctx, cc)
 	if err != nil {
-		return explainConnect(cc, err)
+		return false, explainConnect(cc, err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	if err := checkPooler(ctx, conn, cc); err != nil {
-		return err
+	if pooled, err = checkPooler(ctx, conn, cc); err != nil {
+		return false, err
 	}
 	if err := checkServer(ctx, conn); err != nil {
-		return err
+		return false, err
 	}
-	return migrateSchema(ctx, conn, &db.cfg)
+	return pooled, migrateSchema(ctx, conn, &db.cfg)
 }
 
 // Blobs is the blob store in the database. Closing it does nothing: the DB is closed by its owner.

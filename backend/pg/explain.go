@@ -151,31 +151,42 @@ func checkVersion(number int, version string) error {
 
 // checkPooler refuses a pooler that gives each transaction another session of the server: prepared statements, session
 // locks and LISTEN would be lost between two. Such a pooler has a process number of its own, so a server without one is
-// known at once.
-func checkPooler(ctx context.Context, conn *pgx.Conn, cc *pgx.ConnConfig) error {
-	var before, after uint32
-	const ask = "SELECT pg_backend_pid()"
-	if err := conn.QueryRow(ctx, ask, pgx.QueryExecModeSimpleProtocol).Scan(&before); err != nil {
-		return err
-	}
-	if before == conn.PgConn().PID() {
-		return nil
+// known at once. pooled says that there is one that isn't refused.
+func checkPooler(ctx context.Context, conn *pgx.Conn, cc *pgx.ConnConfig) (pooled bool, err error) {
+	var after uint32
+	before, err := askPID(ctx, conn)
+	if err != nil || before == conn.PgConn().PID() {
+		return false, err
 	}
 	// While another client's transaction holds the session that served us, we get a different one.
 	other, err := pgx.ConnectConfig(ctx, cc)
 	if err != nil {
-		return explainConnect(cc, err)
+		return false, explainConnect(cc, err)
 	}
 	defer other.Close(context.WithoutCancel(ctx))
 	if _, err := other.Exec(ctx, "BEGIN", pgx.QueryExecModeSimpleProtocol); err == nil {
-		err = conn.QueryRow(ctx, ask, pgx.QueryExecModeSimpleProtocol).Scan(&after)
-		if err != nil {
-			return err
+		if after, err = askPID(ctx, conn); err != nil {
+			return false, err
 		}
 	}
 	if before != after {
-		return fmt.Errorf("there is a pooler in transaction or statement mode (such as PgBouncer) in between, which changes the session " +
+		return false, fmt.Errorf("there is a pooler in transaction or statement mode (such as PgBouncer) in between, which changes the session " +
 			"from one transaction to the next: give postgres.url the server itself, or use the pooler's session mode")
 	}
-	return nil
+	return true, nil
+}
+
+// serverPID is where a connection through a pooler keeps the number of the server's process.
+const serverPID = "server PID"
+
+// keepPID is for the pool of a database behind a pooler.
+func keepPID(ctx context.Context, conn *pgx.Conn) error {
+	pid, err := askPID(ctx, conn)
+	conn.PgConn().CustomData()[serverPID] = pid
+	return err
+}
+
+func askPID(ctx context.Context, conn *pgx.Conn) (pid uint32, err error) {
+	err = conn.QueryRow(ctx, "SELECT pg_backend_pid()", pgx.QueryExecModeSimpleProtocol).Scan(&pid)
+	return pid, err
 }

@@ -18,19 +18,24 @@ var errInDoubt = errors.New("the connection broke before the commit was answered
 const resolveLate = time.Second
 
 const (
-	// The server may not have noticed yet that the connection is gone. The transaction's lock says where it runs.
-	endBackend = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted " +
-		"AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) " +
-		"AND classid = ($1::BIGINT >> 32 & 4294967295)::OID AND objid = ($1::BIGINT & 4294967295)::OID AND objsubid = 1 " +
-		"AND pid <> pg_backend_pid()"
+	// The session that had the commit may run on: the server hasn't noticed that the connection is gone, or what was sent
+	// hasn't reached it yet. A process that began after the commit was sent is another one with the same number.
+	endSession = "SELECT pg_terminate_backend(pid, 500) FROM pg_stat_activity WHERE pid = $1 AND usename = current_user " +
+		"AND backend_start < clock_timestamp() - $2::BIGINT * interval '1 millisecond'"
 	lockOne   = "SELECT pg_advisory_xact_lock($1)"
 	findOp    = "SELECT EXISTS (SELECT FROM changes WHERE op = $1)"
 	lookupEnd = sqlCommit
 )
 
+// doubt is a commit that was sent and not answered.
+type doubt struct {
+	pid  uint32 // of the server's process
+	sent time.Time
+}
+
 // resolve finds out what became of a commit that wasn't answered: nil if it was done, and cause, after which the
 // transaction may run again, if it wasn't.
-func (u *update) resolve(ctx context.Context, cause error) error {
+func (u *update) resolve(ctx context.Context, d doubt, cause error) error {
 	u.s.stats.lost.Add(1)
 	look := ctx
 	if ctx.Err() != nil {
@@ -40,7 +45,7 @@ func (u *update) resolve(ctx context.Context, cause error) error {
 	}
 	done := false
 	err := u.s.retry(look, func(ctx context.Context) (err error) {
-		done, err = u.committed(ctx)
+		done, err = u.committed(ctx, d)
 		return err
 	})
 	switch {
@@ -56,31 +61,37 @@ func (u *update) resolve(ctx context.Context, cause error) error {
 	return cause
 }
 
-// committed looks the operation up, once nothing can change the answer any more.
-func (u *update) committed(ctx context.Context) (done bool, err error) {
+// committed looks the operation up, once nothing can change the answer any more: the session that had it has ended.
+func (u *update) committed(ctx context.Context, d doubt) (done bool, err error) {
 	conn, err := u.s.begin(ctx)
 	if err != nil {
 		return false, err
 	}
 	defer conn.end(ctx)
-	id := u.s.locks.op(u.op)
+	ended := true
 	err = conn.exchange(ctx, []statement{
-		{sql: endBackend, args: []any{id}},
+		{sql: endSession, args: []any{int64(d.pid), time.Since(d.sent).Milliseconds()}, row: func(r *row) error {
+			ended = r.bool()
+			return nil
+		}},
 		{sql: beginUpdate},
-		{sql: lockOne, args: []any{id}},
+		{sql: lockOne, args: []any{u.s.locks.op(u.op)}},
 		{sql: findOp, args: []any{[16]byte(u.op)}, row: func(r *row) error {
 			done = r.bool()
 			return nil
 		}},
 		{sql: lookupEnd},
 	})
+	if err == nil && !ended {
+		err = &serverError{kindLost, fmt.Errorf("the server's process %d doesn't end", d.pid)}
+	}
 	return done, err
 }
 
 // shard is the part of a session's usage to which a connection adds.
 func (s *names) shard(conn *session) int32 {
 	const shards = 64
-	return int32(conn.conn.Conn().PgConn().PID() % shards)
+	return int32(conn.pid() % shards)
 }
 
 // Now implements namespace.Clock.

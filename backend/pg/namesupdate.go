@@ -137,10 +137,11 @@ func (u *update) call(t *tx) error {
 
 // ended gives the connection back, and returns what became of the transaction.
 func (u *update) ended(ctx context.Context, t *tx, err error) error {
+	open := doubt{pid: t.conn.pid(), sent: t.sent}
 	t.conn.end(ctx)
 	defer u.s.memory.leave(t.look)
 	if errors.Is(err, errInDoubt) {
-		err = u.resolve(ctx, err)
+		err = u.resolve(ctx, open, err)
 		u.s.memory.end(t, false) // only now nothing is going to change any more
 		if errors.Is(err, namespace.ErrUnavailable) {
 			u.s.CacheReads(time.Time{}) // or it may still
@@ -232,6 +233,7 @@ func (u *update) commit(ctx context.Context, t *tx) error {
 // send sends a commit.
 func (u *update) send(ctx context.Context, t *tx, list []statement) error {
 	u.s.memory.begin(t)
+	t.sent = time.Now()
 	err := t.conn.exchange(ctx, list)
 	if err == nil {
 		u.s.notify.wake()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
 )
@@ -30,6 +31,7 @@ type tx struct {
 	err   error                                // of a write, which fails the transaction
 	last  error                                // of the server
 	held  lockSet                              // of an Update
+	sent  time.Time                            // when its commit was
 	need  lockSet                              // what an Update lacked
 
 	update bool

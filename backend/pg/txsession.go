@@ -36,6 +36,15 @@ type session struct {
 	trips   *atomic.Uint64 // counted
 }
 
+// pid is the server's process that the session is in.
+func (s *session) pid() uint32 {
+	conn := s.conn.Conn().PgConn()
+	if pid, ok := conn.CustomData()[serverPID].(uint32); ok {
+		return pid
+	}
+	return conn.PID()
+}
+
 // exchange sends statements together and reads what comes back: one round trip. After an error of one the server skips
 // the rest.
 func (s *session) exchange(outer context.Context, list []statement) error {

@@ -9,17 +9,35 @@ import (
 	"testing"
 )
 
-// Proxy stands between a client and the server, counts round trips and loses answers.
+// Proxy is the network between a client and the server: it counts round trips, loses answers, and can be cut, slow or a
+// black hole. Its methods may be called concurrently.
 type Proxy struct {
 	listener net.Listener
 	target   string
 	trips    atomic.Int64
 	conns    atomic.Int64
 	lose     atomic.Bool
+	commit   lostCommit
+	link     link
 
 	mu   sync.Mutex
-	open map[net.Conn]struct{}
+	open map[*tunnel]struct{}
 	bg   sync.WaitGroup
+}
+
+// tunnel is one connection through the proxy.
+type tunnel struct {
+	client, server net.Conn
+	gone           chan struct{} // closed with it
+	once           sync.Once
+}
+
+func (t *tunnel) close() {
+	t.once.Do(func() {
+		close(t.gone)
+		_ = t.client.Close()
+		_ = t.server.Close()
+	})
 }
 
 // NewProxy begins to listen in front of the server; it ends with the test.
@@ -29,7 +47,7 @@ func (s *Server) NewProxy(t testing.TB) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{listener: l, target: net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)), open: map[net.Conn]struct{}{}}
+	p := &Proxy{listener: l, target: net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)), open: map[*tunnel]struct{}{}}
 	p.bg.Go(p.accept)
 	t.Cleanup(func() {
 		_ = l.Close()
@@ -51,12 +69,12 @@ func (p *Proxy) Conns() int64 { return p.conns.Load() }
 // LoseAnswer passes on what a client sends next and cuts its connection instead of passing the answer back.
 func (p *Proxy) LoseAnswer() { p.lose.Store(true) }
 
-// CutAll cuts all connections.
+// CutAll cuts all connections, at both ends.
 func (p *Proxy) CutAll() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for c := range p.open {
-		_ = c.Close()
+	for t := range p.open {
+		t.close()
 	}
 }
 
@@ -77,46 +95,53 @@ func (p *Proxy) accept() {
 }
 
 func (p *Proxy) serve(client, server net.Conn) {
+	t := &tunnel{client: client, server: server, gone: make(chan struct{})}
 	p.mu.Lock()
-	p.open[client], p.open[server] = struct{}{}, struct{}{}
+	p.open[t] = struct{}{}
 	p.mu.Unlock()
 	end := func() {
-		_ = client.Close()
-		_ = server.Close()
+		t.close()
 		p.mu.Lock()
-		delete(p.open, client)
-		delete(p.open, server)
+		delete(p.open, t)
 		p.mu.Unlock()
 	}
-	var asked, losing atomic.Bool
+	var asked, losing, named atomic.Bool
 	p.bg.Go(func() {
 		defer end()
-		pass(server, client, func() bool {
+		p.pass(t, server, client, func(piece []byte) bool {
 			if !asked.Swap(true) {
 				p.trips.Add(1)
+				named.Store(false)
 			}
 			if p.lose.CompareAndSwap(true, false) {
 				losing.Store(true)
+			}
+			if p.commit.isNamed(piece) {
+				named.Store(true)
 			}
 			return true
 		})
 	})
 	p.bg.Go(func() {
 		defer end()
-		pass(client, server, func() bool {
+		p.pass(t, client, server, func(piece []byte) bool {
 			asked.Store(false)
-			return !losing.Load()
+			return !losing.Load() && (!named.Load() || !p.commit.takes(piece))
 		})
 	})
 }
 
-// pass copies as long as ok says so of each piece.
-func pass(dst io.Writer, src io.Reader, ok func() bool) {
+// pass copies as long as ok says so of each piece. What the link holds back is a connection's end, too: the other side
+// doesn't learn of it.
+func (p *Proxy) pass(t *tunnel, dst io.Writer, src io.Reader, ok func(piece []byte) bool) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := src.Read(buf)
+		if !p.link.carry(n, t.gone) {
+			return
+		}
 		if n > 0 {
-			if !ok() {
+			if !ok(buf[:n]) {
 				return
 			}
 			if _, werr := dst.Write(buf[:n]); werr != nil {
