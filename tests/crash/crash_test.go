@@ -1,6 +1,7 @@
 package crash
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -126,6 +127,27 @@ func TestOutage(t *testing.T) {
 	}
 	c.empty(t)
 	c.summary(t)
+}
+
+// TestNetwork cuts the network between daemon and server, makes it a black hole, and slows it down, while calls are under
+// way. Both live, so nothing at all that was acknowledged may be lost, and no call may fail or be done twice.
+func TestNetwork(t *testing.T) {
+	seed := seed(t)
+	eachVariant(t, number(t, "GRAVITON_SOAK_OUTAGE_ROUNDS", 1), seed, func(t *testing.T, v variant, rounds int) {
+		s := pgtest.Start(t, pgtest.Options{})
+		p, d := s.NewProxy(t), s.Database(t)
+		url := fmt.Sprintf("jdbc:postgresql://127.0.0.1:%d/%s", p.Port(), d.Name)
+		c := newCampaign(t, harness.Start(t, harness.InDatabase(t, d, url, v.more).With(v.args...)), nil, seed)
+		for range rounds {
+			if lost := c.networkRound(t, p); lost != "" {
+				t.Errorf("round %d, after faults of the network:\n    %s", c.rounds, indent(lost))
+			}
+			c.sameAfterRemount(t)
+			c.check(t)
+		}
+		c.empty(t)
+		c.summary(t)
+	})
 }
 
 // TestPowerWithoutSync shows that TestPower can fail: a build that doesn't sync its log loses

@@ -13,7 +13,8 @@ type journal struct {
 	clock    atomic.Int64 // counts the acknowledgements of all workers
 	inFlight atomic.Int64
 	crashed  atomic.Bool
-	outage   bool // the daemon lives on through the crash
+	over     atomic.Bool // the round ends without a crash: workers complete what they are at
+	outage   bool        // the daemon lives on through the crash
 
 	mu      sync.Mutex
 	synced  int64    // everything acknowledged up to this count must survive a power loss

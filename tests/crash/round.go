@@ -67,12 +67,7 @@ func (c *campaign) dir(i int) string { return filepath.Join(c.m.Dir, fmt.Sprintf
 func (c *campaign) round(t *testing.T) (lost string) {
 	t.Helper()
 	j := &journal{outage: c.outage}
-	ws := make([]*worker, workers)
-	var wg sync.WaitGroup
-	for i := range ws {
-		ws[i] = newWorker(c.dir(i), c.rng.Uint64(), j, c.states[i])
-		wg.Go(ws[i].run)
-	}
+	ws, wait := c.work(j)
 	work := 50 + c.rng.IntN(900) // the moment of the crash is random
 	if c.outage {
 		work *= 3 // a round has a long way back, so it should be worth it
@@ -82,19 +77,49 @@ func (c *campaign) round(t *testing.T) (lost string) {
 	if c.outage {
 		c.disk.Mount() // what is under way waits for it
 	}
-	wg.Wait()
-	for _, w := range ws {
-		if w.err != nil {
-			t.Fatalf("a call failed before the crash: %v\n%s", w.err, c.m.Logs())
-		}
-	}
+	wait()
+	c.noneFailed(t, ws)
 	lost = c.twice(j)
 	if c.outage {
 		c.settle(t)
 	} else {
 		c.recover(t)
 	}
-	durable := j.durable(c.disk != nil)
+	lost += c.compare(ws, j.durable(c.disk != nil))
+	c.rounds++
+	c.syncs += j.syncs
+	c.inFlight += inFlight
+	if inFlight > 0 {
+		c.busy++
+	}
+	t.Logf("round %d: %d calls in flight at the crash, %d acknowledged so far, %d syncs", c.rounds, inFlight, c.acknowledged, j.syncs)
+	return lost
+}
+
+// work has workers begin. wait returns once all have ended.
+func (c *campaign) work(j *journal) (ws []*worker, wait func()) {
+	ws = make([]*worker, workers)
+	var wg sync.WaitGroup
+	for i := range ws {
+		ws[i] = newWorker(c.dir(i), c.rng.Uint64(), j, c.states[i])
+		wg.Go(ws[i].run)
+	}
+	return ws, wg.Wait
+}
+
+// noneFailed wants no call to have failed but those that a crash ended.
+func (c *campaign) noneFailed(t *testing.T, ws []*worker) {
+	t.Helper()
+	for _, w := range ws {
+		if w.err != nil {
+			t.Fatalf("a call failed without a crash: %v\n%s", w.err, c.m.Logs())
+		}
+	}
+}
+
+// compare says what of the acknowledged isn't there, or what is there and never was, and has the next round start from
+// what is there.
+func (c *campaign) compare(ws []*worker, durable int64) (lost string) {
 	for i, w := range ws {
 		c.acknowledged += w.h.acknowledged()
 		tree, err := readTree(c.dir(i))
@@ -107,13 +132,6 @@ func (c *campaign) round(t *testing.T) (lost string) {
 		}
 		c.states[i] = adopt(tree)
 	}
-	c.rounds++
-	c.syncs += j.syncs
-	c.inFlight += inFlight
-	if inFlight > 0 {
-		c.busy++
-	}
-	t.Logf("round %d: %d calls in flight at the crash, %d acknowledged so far, %d syncs", c.rounds, inFlight, c.acknowledged, j.syncs)
 	return lost
 }
 

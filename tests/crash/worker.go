@@ -29,14 +29,14 @@ func newWorker(dir string, seed uint64, j *journal, from state) *worker {
 	return w
 }
 
-// run works until the crash.
+// run works until the crash, or until it is to end.
 func (w *worker) run() {
 	defer func() {
 		for _, fd := range w.open {
 			_ = unix.Close(fd)
 		}
 	}()
-	for w.step() {
+	for !w.j.over.Load() && w.step() {
 	}
 }
 
@@ -156,7 +156,7 @@ func (w *worker) step() bool {
 	actions := []func() bool{
 		w.create, w.create, w.create, w.rewrite, w.rewrite, w.replace, w.appendTo, w.appendTo, w.truncate,
 		w.mkdir, w.rmdir, w.renameFile, w.renameFile, w.renameDir, w.unlink, w.unlink, w.link, w.symlink,
-		w.chmod, w.setAttr, w.syncClean, w.syncDir, w.syncWrite, w.orphan,
+		w.chmod, w.setAttr, w.syncClean, w.syncDir, w.syncWrite, w.orphan, w.read, w.read, w.list,
 	}
 	return actions[w.rng.IntN(len(actions))]()
 }
