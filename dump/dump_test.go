@@ -2,15 +2,13 @@ package dump
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"iter"
 	"os"
 	"reflect"
-	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,12 +18,27 @@ import (
 
 	"github.com/graviton-fs/graviton/backend/blob"
 	"github.com/graviton-fs/graviton/backend/namespace"
+	"github.com/graviton-fs/graviton/backend/pg/pgtest"
 	"github.com/graviton-fs/graviton/backend/rocks"
 )
 
 var update = flag.Bool("update", false, "write testdata")
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if task := os.Getenv("DUMP_TEST_CHILD"); task != "" {
+		if err := runChild(task); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	code := m.Run()
+	if err := errors.Join(pgtest.StopShared(), goleak.Find()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
 
 func check(t testing.TB, err error) {
 	t.Helper()
@@ -141,6 +154,24 @@ func TestOldDump(t *testing.T) {
 	}
 }
 
+// TestDocumented finds each field of each kind in the description of the format.
+func TestDocumented(t *testing.T) {
+	doc, err := os.ReadFile("../docs/dump-format.md")
+	check(t, err)
+	for _, k := range kinds {
+		_, row, ok := strings.Cut(string(doc), "\n| `"+k.name+"` |")
+		row, _, _ = strings.Cut(row, "\n")
+		if !ok {
+			t.Errorf("%s isn't described", k.name)
+		}
+		for _, f := range reflect.VisibleFields(reflect.TypeOf(k.make()).Elem()) {
+			if !strings.Contains(row, "`"+f.Name+"`") {
+				t.Errorf("%s of %s isn't described", f.Name, k.name)
+			}
+		}
+	}
+}
+
 // TestDamaged cuts the stream everywhere and flips each byte: no load of it succeeds and differs.
 func TestDamaged(t *testing.T) {
 	data, err := os.ReadFile("testdata/v1.dump")
@@ -189,102 +220,4 @@ func unpack(t testing.TB, p []byte) []byte {
 	out, err := io.ReadAll(z)
 	check(t, err)
 	return out
-}
-
-// many is a namespace of n files, made as it is read.
-type many struct {
-	namespace.Store
-	n int
-}
-
-func (m many) View(_ context.Context, _ namespace.Want, fn func(tx namespace.Tx) error) error {
-	return fn(manyTx{n: m.n})
-}
-
-type manyTx struct {
-	namespace.Tx
-	n int
-}
-
-func (m manyTx) Get(namespace.Key) (namespace.Record, error) {
-	return &namespace.Volume{Format: 1, NextID: uint64(m.n) + 100}, nil
-}
-
-func (m manyTx) Scan(from namespace.Key, _ int) iter.Seq2[namespace.Record, error] {
-	return func(yield func(namespace.Record, error) bool) {
-		for i := range m.n {
-			var rec namespace.Record
-			switch from.(type) {
-			case namespace.InodeKey:
-				rec = &namespace.Inode{Ino: namespace.Ino(i + 1), Mode: 0o100644, Nlink: 1, Size: uint64(i), Mtime: namespace.Time{Sec: int64(i)}}
-			case namespace.DentryKey:
-				rec = &namespace.Dentry{Parent: 1, Name: fmt.Sprintf("file %d", i), Ino: namespace.Ino(i + 1), Cookie: uint64(i)}
-			default:
-				return
-			}
-			if !yield(rec, nil) {
-				return
-			}
-		}
-	}
-}
-
-// sink counts the records that are put and keeps none.
-type sink struct {
-	namespace.Store
-	records int
-	peak    uint64
-}
-
-func (s *sink) View(_ context.Context, _ namespace.Want, fn func(tx namespace.Tx) error) error {
-	return fn(noneTx{})
-}
-
-func (s *sink) Update(_ context.Context, _ namespace.OpID, _ namespace.Want, fn func(tx namespace.Tx) error) error {
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	s.peak = max(s.peak, m.HeapInuse)
-	return fn(sinkTx{s: s})
-}
-
-func (s *sink) Sync(context.Context) error { return nil }
-
-type noneTx struct{ namespace.Tx }
-
-func (noneTx) Get(namespace.Key) (namespace.Record, error) { return nil, namespace.ErrNotFound }
-func (noneTx) Scan(namespace.Key, int) iter.Seq2[namespace.Record, error] {
-	return func(func(namespace.Record, error) bool) {}
-}
-
-type sinkTx struct {
-	namespace.Tx
-	s *sink
-}
-
-func (t sinkTx) Put(namespace.Record) { t.s.records++ }
-
-// TestMemory dumps and loads 1,000,000 files in a few MiB; fewer with the race detector, which makes it 40 times slower.
-func TestMemory(t *testing.T) {
-	files := 1_000_000
-	if raceEnabled {
-		files = 50_000
-	}
-	r, w := io.Pipe()
-	done := make(chan error, 1)
-	go func() {
-		_, err := Write(context.Background(), many{n: files}, w)
-		done <- errors.Join(err, w.Close())
-	}()
-	to := &sink{}
-	began := time.Now()
-	_, _, err := Load(t.Context(), r, to)
-	check(t, err)
-	check(t, <-done)
-	if to.records != 2*files+1 {
-		t.Errorf("%d records of %d", to.records, 2*files+1)
-	}
-	if to.peak > 128<<20 {
-		t.Errorf("%d MiB of heap", to.peak>>20)
-	}
-	t.Logf("%v, peak %d MiB", time.Since(began).Round(time.Millisecond), to.peak>>20)
 }
