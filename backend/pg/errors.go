@@ -112,16 +112,21 @@ func kindOf(err error) kind {
 		}
 		return kindOther
 	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	var ce *pgconn.ConnectError
+	switch {
+	case errors.Is(err, context.Canceled):
+		return kindOther // the caller's
+	case errors.As(err, &ce):
+		return kindLost // a connection has a time limit of its own
+	case errors.Is(err, context.DeadlineExceeded):
 		return kindOther // the caller's, or retry's own
 	}
 	var ne net.Error
-	var ce *pgconn.ConnectError
 	var npe *pgconn.NotPreferredError
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return kindOther
-	case errors.As(err, &ne), errors.As(err, &ce), errors.As(err, &npe),
+	case errors.As(err, &ne), errors.As(err, &npe),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
 		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNREFUSED),
 		errors.Is(err, pgconn.ErrConnClosed), pgconn.SafeToRetry(err):

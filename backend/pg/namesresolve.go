@@ -14,7 +14,8 @@ import (
 // errInDoubt says that a COMMIT was sent and not answered.
 var errInDoubt = errors.New("the connection broke before the commit was answered")
 
-// resolveLate is how long the outcome of a commit is looked for after its caller was cancelled.
+// resolveLate is how long the outcome of a commit is looked for at least, after its caller was cancelled or when
+// io-timeout is over.
 const resolveLate = time.Second
 
 const (
@@ -38,11 +39,12 @@ type doubt struct {
 func (u *update) resolve(ctx context.Context, d doubt, cause error) error {
 	u.s.stats.lost.Add(1)
 	look := ctx
+	left := max(time.Until(d.sent.Add(u.s.db.cfg.IOTimeout)), resolveLate)
 	if ctx.Err() != nil {
-		var stop context.CancelFunc
-		look, stop = context.WithTimeout(context.WithoutCancel(ctx), resolveLate)
-		defer stop()
+		look, left = context.WithoutCancel(ctx), resolveLate
 	}
+	look, stop := context.WithTimeout(look, left)
+	defer stop()
 	done := false
 	err := u.s.retry(look, func(ctx context.Context) (err error) {
 		done, err = u.committed(ctx, d)
@@ -50,7 +52,8 @@ func (u *update) resolve(ctx context.Context, d doubt, cause error) error {
 	})
 	switch {
 	case err != nil:
-		return fmt.Errorf("%w: %w, and it isn't known whether it was done: %w", namespace.ErrUnavailable, cause, err)
+		// It is not run again.
+		return &serverError{kindUnavailable, fmt.Errorf("%w, and it isn't known whether it was done: %w", cause, err)}
 	case done:
 		u.s.stats.found.Add(1)
 		u.s.notify.wake()
