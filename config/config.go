@@ -125,6 +125,7 @@ type S3 struct {
 	NamespaceBackup  time.Duration // between two dumps of the names into the bucket
 	NamespaceBackups int           // dumps that are kept
 	SingleWriter     string        // SingleWriterLease or SingleWriterTrust
+	UnsignedPayload  bool          // without TLS
 	Prices           Prices
 }
 

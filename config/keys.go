@@ -175,6 +175,9 @@ var keys = []key{
 		min: 1, max: 1000, field: func(c *Config) any { return &c.S3.NamespaceBackups }},
 	{path: "s3.single-writer", def: `"lease"`, doc: "what keeps a second writer out: a `lease` in the bucket, or `trust` where the server has no conditional writes",
 		enum: []string{SingleWriterLease, SingleWriterTrust}, field: func(c *Config) any { return &c.S3.SingleWriter }},
+	{path: "s3.unsigned-payload", def: "false", doc: "without TLS, leave the data out of the signature, which costs as much as all the rest: for a network " +
+		"to which nobody else writes. With TLS, and to a server on this host, it is never signed",
+		field: func(c *Config) any { return &c.S3.UnsignedPayload }},
 	{path: "s3.prices.write", def: "0.005", doc: "dollars for 1,000 requests that write or list, for the estimate of `graviton status`",
 		field: func(c *Config) any { return &c.S3.Prices.Write }},
 	{path: "s3.prices.read", def: "0.0004", doc: "dollars for 1,000 requests that read",

@@ -151,7 +151,7 @@ type Uploads interface {
 // PartVector is an optional ability of an Upload: a part whose bytes are in several buffers, without a copy to join them.
 type PartVector interface {
 	// PutPartv is PutPart of the buffers' bytes in a row.
-	PutPartv(ctx context.Context, n int, bufs [][]byte) error
+	PutPartv(ctx context.Context, n int, bufs Vector) error
 }
 
 // Capacity is an optional ability of a Store that is limited by a local disk.
@@ -161,7 +161,7 @@ type Capacity interface {
 }
 
 // PutPartv stores a part whose bytes are in several buffers, by PartVector where the upload has it.
-func PutPartv(ctx context.Context, u Upload, n int, bufs [][]byte) error {
+func PutPartv(ctx context.Context, u Upload, n int, bufs Vector) error {
 	if len(bufs) == 1 {
 		return u.PutPart(ctx, n, bufs[0])
 	}

@@ -63,3 +63,30 @@ func (v Vector) WriteTo(w io.Writer) (int64, error) {
 	}
 	return n, nil
 }
+
+// ReadAt implements io.ReaderAt.
+func (v Vector) ReadAt(p []byte, off int64) (int, error) {
+	n := 0
+	for _, b := range v {
+		if off < int64(len(b)) {
+			n += copy(p[n:], b[off:])
+			off = 0
+		} else {
+			off -= int64(len(b))
+		}
+	}
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// Head is the first n bytes, or all if there are fewer. They may be in the same memory.
+func (v Vector) Head(n int) []byte {
+	if len(v) > 0 && len(v[0]) >= n {
+		return v[0][:n]
+	}
+	head := make([]byte, min(n, v.Len()))
+	_, _ = v.ReadAt(head, 0) // there are so many
+	return head
+}

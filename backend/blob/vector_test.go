@@ -29,7 +29,17 @@ func TestVector(t *testing.T) {
 				if got := join(v.Slice(lo, hi)); got != text[lo:hi] {
 					t.Errorf("%v: from %d to %d: %q", sizes, lo, hi, got)
 				}
+				p := make([]byte, hi-lo)
+				if n, err := v.ReadAt(p, int64(lo)); err != nil || string(p[:n]) != text[lo:hi] {
+					t.Errorf("%v: at %d: %q, %v", sizes, lo, p[:n], err)
+				}
 			}
+		}
+		if n, err := v.ReadAt(make([]byte, 9), 15); n != 4 || err != io.EOF {
+			t.Errorf("%v: over the end: %d, %v", sizes, n, err)
+		}
+		if got := string(v.Head(7)) + string(v.Head(100)); got != text[:7]+text {
+			t.Errorf("%v: the beginning: %q", sizes, got)
 		}
 		if n := v.Slice(4, 19).Copy([]byte("slow")); n != 4 || join(v) != "the slowk brown fox" {
 			t.Errorf("%v: copied %d bytes: %q", sizes, n, join(v))

@@ -77,11 +77,11 @@ func (u *upload) MaxParts() int {
 
 // PutPart implements blob.Upload.
 func (u *upload) PutPart(ctx context.Context, n int, p []byte) error {
-	return u.PutPartv(ctx, n, [][]byte{p})
+	return u.PutPartv(ctx, n, blob.Vector{p})
 }
 
 // PutPartv implements blob.PartVector.
-func (u *upload) PutPartv(ctx context.Context, n int, bufs [][]byte) error {
+func (u *upload) PutPartv(ctx context.Context, n int, bufs blob.Vector) error {
 	u.forget(n)
 	if err := blob.PutPartv(ctx, u.inner, n, bufs); err != nil {
 		return err
@@ -94,7 +94,7 @@ func (u *upload) PutPartv(ctx context.Context, n int, bufs [][]byte) error {
 	defer u.mu.Unlock()
 	u.parts[n] = crc
 	if n == 1 {
-		u.first = contenttype.Detect(beginning(bufs))
+		u.first = contenttype.Detect(bufs.Head(contenttype.SniffLen))
 	}
 	return nil
 }
@@ -107,18 +107,6 @@ func (u *upload) forget(n int) {
 	if n == 1 {
 		u.first = ""
 	}
-}
-
-// beginning is as much of the buffers' bytes as tells their content type.
-func beginning(bufs [][]byte) []byte {
-	if len(bufs) > 0 && len(bufs[0]) >= contenttype.SniffLen {
-		return bufs[0]
-	}
-	var all []byte
-	for _, p := range bufs {
-		all = append(all, p[:min(len(p), contenttype.SniffLen-len(all))]...)
-	}
-	return all
 }
 
 // CopyPart implements blob.PartCopier. A blob that includes a copied part has no checksums.

@@ -82,7 +82,7 @@ func (u *upload) PutPart(ctx context.Context, n int, p []byte) error {
 }
 
 // PutPartv implements blob.PartVector.
-func (u *upload) PutPartv(ctx context.Context, n int, bufs [][]byte) error {
+func (u *upload) PutPartv(ctx context.Context, n int, bufs blob.Vector) error {
 	if err := u.b.begin(ctx, u.key); err != nil {
 		return u.b.wrap("put part", u.key, err)
 	}

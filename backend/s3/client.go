@@ -58,7 +58,7 @@ func newClient(ctx context.Context, cfg Config, meter *Meter) (*s3.Client, *http
 		// Expect: 100-continue costs a round trip for each part.
 		o.ContinueHeaderThresholdBytes = -1
 		o.DisableLogOutputChecksumValidationSkipped = true
-		if cfg.tls() || cfg.UnsignedPayload {
+		if cfg.tls() || cfg.UnsignedPayload || cfg.loopback() {
 			o.APIOptions = append(o.APIOptions, v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware)
 		}
 	})

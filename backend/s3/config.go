@@ -43,7 +43,7 @@ type Config struct {
 	// PathStyle puts the bucket into the path instead of the host name. An IP address or localhost implies it.
 	PathStyle bool
 	// UnsignedPayload leaves the body out of the signature without TLS as well, which saves its SHA-256: for networks
-	// that nobody else writes to. With TLS the body is never signed, as TLS protects it.
+	// that nobody else writes to. With TLS, which protects it, and on this host the body is never signed.
 	UnsignedPayload bool
 
 	PartSize int64 // bytes of a part of an upload, and most of a single PUT; MinPartSize if 0
@@ -148,12 +148,22 @@ func (c Config) pathStyle() bool {
 	if c.PathStyle {
 		return true
 	}
+	return net.ParseIP(c.host()) != nil || c.loopback()
+}
+
+// host is the endpoint's, or "".
+func (c Config) host() string {
 	u, err := url.Parse(c.Endpoint)
 	if err != nil {
-		return false
+		return ""
 	}
-	host := strings.ToLower(u.Hostname())
-	return net.ParseIP(host) != nil || host == "localhost" || strings.HasSuffix(host, ".localhost")
+	return strings.ToLower(u.Hostname())
+}
+
+// loopback tells whether the server is on this host.
+func (c Config) loopback() bool {
+	host := c.host()
+	return net.ParseIP(host).IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
 // tls tells whether requests go over TLS.

@@ -217,7 +217,7 @@ func (s *Store) copyPart(ctx context.Context, u *upload, r io.ReaderAt, n int, s
 	if err := blob.ReadFull(r, data, off, size); err != nil {
 		return err
 	}
-	return u.sendPart(ctx, n, data)
+	return u.sendPart(ctx, n, blob.Vector{data})
 }
 
 // abortTimeout bounds the clean-up after a failure. What it leaves is found by ListUploads.

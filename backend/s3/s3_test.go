@@ -109,7 +109,6 @@ func TestConformanceWithFaults(t *testing.T) {
 	blobtest.Run(t, func(t *testing.T) blob.Store {
 		proxy := s3test.NewProxy(t, server)
 		cfg := config(t, proxy)
-		cfg.UnsignedPayload = true
 		cfg.IOTimeout = time.Minute
 		s := open(t, cfg)
 		proxy.Inject(

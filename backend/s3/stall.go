@@ -2,6 +2,7 @@ package s3
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -38,6 +39,17 @@ func (c *stallConn) Read(p []byte) (int, error) { return c.move(c.Conn.Read, p, 
 
 // Write implements net.Conn.
 func (c *stallConn) Write(p []byte) (int, error) { return c.move(c.Conn.Write, p, true) }
+
+// copies are buffers for ReadFrom: io.Copy's own have 32 KiB, a system call for each.
+var copies = sync.Pool{New: func() any { return new([256 << 10]byte) }}
+
+// ReadFrom implements io.ReaderFrom.
+func (c *stallConn) ReadFrom(r io.Reader) (int64, error) {
+	buf := copies.Get().(*[256 << 10]byte)
+	defer copies.Put(buf)
+	// Neither side may do it its own way, which would be this one again, or without a look at the time.
+	return io.CopyBuffer(struct{ io.Writer }{c}, struct{ io.Reader }{r}, buf[:])
+}
 
 // move runs a read or write until it got something, or all of p where all is wanted.
 func (c *stallConn) move(op func([]byte) (int, error), p []byte, all bool) (int, error) {

@@ -1,11 +1,11 @@
 package s3
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"sync"
 	"time"
 
@@ -93,10 +93,15 @@ func (u *upload) MaxParts() int { return u.s.cfg.MaxParts }
 
 // PutPart implements blob.Upload.
 func (u *upload) PutPart(ctx context.Context, n int, p []byte) error {
+	return u.PutPartv(ctx, n, blob.Vector{p})
+}
+
+// PutPartv implements blob.PartVector.
+func (u *upload) PutPartv(ctx context.Context, n int, p blob.Vector) error {
 	return u.s.wrap(ctx, "put part", u.key, u.putPart(ctx, n, p))
 }
 
-func (u *upload) putPart(ctx context.Context, n int, p []byte) error {
+func (u *upload) putPart(ctx context.Context, n int, p blob.Vector) error {
 	if err := u.s.parts.Acquire(ctx, 1); err != nil {
 		return err
 	}
@@ -105,11 +110,12 @@ func (u *upload) putPart(ctx context.Context, n int, p []byte) error {
 }
 
 // sendPart sends a part; the caller holds one of the store's part permits.
-func (u *upload) sendPart(ctx context.Context, n int, p []byte) error {
+func (u *upload) sendPart(ctx context.Context, n int, p blob.Vector) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := u.checkPart(n, int64(len(p))); err != nil {
+	size := int64(p.Len())
+	if err := u.checkPart(n, size); err != nil {
 		return err
 	}
 	u.life.RLock()
@@ -117,9 +123,9 @@ func (u *upload) sendPart(ctx context.Context, n int, p []byte) error {
 	if u.done {
 		return errUploadEnded
 	}
-	first := p
-	if n > 1 {
-		first = nil
+	var first []byte
+	if n == 1 {
+		first = p.Head(contenttype.SniffLen)
 	}
 	id, checked, err := u.start(ctx, first, u.s.caps.Checksums)
 	if err != nil {
@@ -128,19 +134,26 @@ func (u *upload) sendPart(ctx context.Context, n int, p []byte) error {
 	u.drop(n)
 	in := &s3.UploadPartInput{
 		Bucket: &u.s.cfg.Bucket, Key: u.s.object(u.key), UploadId: &id, PartNumber: aws.Int32(int32(n)),
-		Body: bytes.NewReader(p), ContentLength: aws.Int64(int64(len(p))),
+		Body: io.NewSectionReader(p, 0, size), ContentLength: &size,
 	}
 	var crc uint32
 	if checked {
-		crc = crc32.Checksum(p, castagnoli)
+		crc = checksumOf(p)
 		in.ChecksumCRC32C = crcHeader(crc)
 	}
 	out, err := u.s.client.UploadPart(ctx, in, u.s.retrying())
 	if err != nil {
 		return err
 	}
-	u.put(n, part{etag: out.ETag, crc: crc, size: int64(len(p))})
+	u.put(n, part{etag: out.ETag, crc: crc, size: size})
 	return nil
+}
+
+func checksumOf(p blob.Vector) (crc uint32) {
+	for _, b := range p {
+		crc = crc32.Update(crc, castagnoli, b)
+	}
+	return crc
 }
 
 func (u *upload) checkPart(n int, size int64) error {
@@ -163,7 +176,7 @@ func (u *upload) put(n int, p part) {
 	u.parts[n] = p
 }
 
-// start makes the multipart upload on its first call. first is the first part, or nil if it isn't known yet; check asks
+// start makes the multipart upload on its first call. first is the beginning of the first part, or nil if it isn't known yet; check asks
 // for parts with checksums. It returns whether they have some, which the first call decided.
 func (u *upload) start(ctx context.Context, first []byte, check bool) (id string, checked bool, err error) {
 	select {

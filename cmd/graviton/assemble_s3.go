@@ -47,6 +47,7 @@ func s3Config(cfg *config.Config, how access, log *slog.Logger) s3.Config {
 		Endpoint: c.Endpoint, PathStyle: c.PathStyleAccess, PartSize: int64(c.Multipart.PartSize),
 		MaxParts: c.Multipart.MaxParts, KeyPrefix: c.KeyPrefix, StorageClass: c.StorageClass,
 		Concurrency: c.Concurrency, IOTimeout: cfg.IOTimeout, ReadOnly: how.readOnly, Delay: how.delay, Logger: log,
+		UnsignedPayload: c.UnsignedPayload,
 	}
 }
 
