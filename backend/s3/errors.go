@@ -162,6 +162,8 @@ func translateAPI(api smithy.APIError, err error) error {
 		text += regionAdvice(err)
 	} else if a := advice[name]; a != "" {
 		text += ": " + a
+	} else if kind == ErrDenied {
+		text += rightAdvice(err)
 	}
 	return &reported{kind, text, err}
 }

@@ -30,6 +30,8 @@ type Capabilities struct {
 	// ObjectChecksums: an object that is made of parts has a CRC-32C of all its bytes, and the server tells it. Without them it
 	// has one of its parts' CRC-32Cs.
 	ObjectChecksums bool
+	// UploadsHidden says why open uploads can't be listed, or is empty. Then Store.ListUploads doesn't find what others left.
+	UploadsHidden string
 	// Warnings are the bucket's lifecycle rules that would expire or archive what is ours, a line each.
 	Warnings []string
 }
@@ -45,6 +47,9 @@ func (c Capabilities) Missing() []string {
 	}
 	if !c.Checksums {
 		lines = append(lines, "no CRC-32C checksums: what is spoiled on its way to the server or changes there may stay unnoticed in files above the part size")
+	}
+	if c.UploadsHidden != "" {
+		lines = append(lines, "no listing of open uploads: gc leaves those of killed daemons, which cost storage: "+c.UploadsHidden)
 	}
 	return lines
 }
@@ -161,6 +166,9 @@ func (s *Store) probeMultipart(ctx context.Context, key *string) error {
 		return denied(translate(ctx, err), "make multipart uploads")
 	}
 	s.caps.Multipart = true
+	if err := s.probeUploadListing(ctx, key, out.UploadId); err != nil {
+		return err
+	}
 	return denied(translate(ctx, s.abortMultipart(ctx, key, out.UploadId)), "abort multipart uploads")
 }
 

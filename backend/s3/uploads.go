@@ -22,10 +22,14 @@ type openUpload struct {
 	id   *string
 }
 
-// ListUploads implements blob.Uploads. Those of this process that have no part yet are in it as well.
+// ListUploads implements blob.Uploads. Those of this process that have no part yet are in it as well; where the server doesn't
+// let uploads be listed, as Capabilities tells, only those are.
 func (s *Store) ListUploads(ctx context.Context, prefix []byte) iter.Seq2[blob.Info, error] {
 	return func(yield func(blob.Info, error) bool) {
-		all, err := s.openUploads(ctx, prefix)
+		all, err := s.pendingUploads(prefix), ctx.Err()
+		if s.caps.UploadsHidden == "" {
+			all, err = s.openUploads(ctx, prefix)
+		}
 		if err != nil {
 			yield(blob.Info{}, s.wrap(ctx, "list uploads", "", err))
 			return
@@ -109,6 +113,7 @@ func (s *Store) openUploads(ctx context.Context, prefix []byte) ([]openUpload, e
 	return all, nil
 }
 
+// pendingUploads returns those of this process that have no part yet.
 func (s *Store) pendingUploads(prefix []byte) (all []openUpload) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
