@@ -21,6 +21,7 @@ type DB struct {
 	log   *slog.Logger
 
 	dropped atomic.Int64 // when the pool's connections were last dropped, in ns
+	warned  atomic.Int64 // when it was last said that the server has no connection left, in ns
 	blobs   *blobs
 	names   *names
 

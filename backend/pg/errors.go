@@ -20,6 +20,7 @@ type kind uint8
 const (
 	kindOther       kind = iota // anything not named below
 	kindLost                    // the server can't be reached, or went away: it may come back
+	kindFull                    // it has no connection left for another session; those there are stay
 	kindUnavailable             // it is there and doesn't serve us
 	kindConflict                // the transaction was rolled back for another's sake
 	kindReadOnly
@@ -49,7 +50,7 @@ var kindOfCode = map[string]kind{
 	codeProtocol: kindOther,
 	"57P01":      kindLost, "57P02": kindLost, "57P03": kindLost, "57P05": kindLost, // shutdown, crash, starting, idle
 	"25P03":     kindLost, // idle in transaction
-	codeTooMany: kindLost, "53400": kindLost, "53200": kindLost, "53000": kindLost,
+	codeTooMany: kindFull, "53400": kindLost, "53200": kindLost, "53000": kindLost,
 	"40001": kindConflict, "40P01": kindConflict, "55P03": kindConflict,
 	"40003":        kindLost, // a commit of which nobody knows
 	codeReadOnly:   kindReadOnly,
@@ -72,7 +73,7 @@ func (e *serverError) Unwrap() error { return e.err }
 // Is lets errors.Is see the sentinels of both ports.
 func (e *serverError) Is(target error) bool {
 	switch e.kind {
-	case kindLost, kindUnavailable:
+	case kindLost, kindFull, kindUnavailable:
 		return target == blob.ErrUnavailable || target == namespace.ErrUnavailable
 	case kindConflict:
 		return target == namespace.ErrConflict || target == blob.ErrUnavailable
@@ -147,11 +148,17 @@ func codeOf(err error) string {
 // transient reports an error after which the same may succeed a moment later.
 func transient(err error) bool {
 	var se *serverError
-	return errors.As(err, &se) && (se.kind == kindLost || se.kind == kindConflict)
+	return errors.As(err, &se) && (se.kind == kindLost || se.kind == kindFull || se.kind == kindConflict)
 }
 
 // lost reports an error after which the connections of the pool may be dead.
 func lost(err error) bool {
 	var se *serverError
 	return errors.As(err, &se) && se.kind == kindLost
+}
+
+// full reports that the server has no connection left.
+func full(err error) bool {
+	var se *serverError
+	return errors.As(err, &se) && se.kind == kindFull
 }

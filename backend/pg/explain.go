@@ -77,7 +77,7 @@ func explainRefusal(cc *pgx.ConnConfig, pe *pgconn.PgError) error {
 		return fmt.Errorf("the role %q may not connect: run as the database's owner: GRANT CONNECT ON DATABASE %s TO %s", cc.User,
 			pgx.Identifier{cc.Database}.Sanitize(), pgx.Identifier{cc.User}.Sanitize())
 	case codeTooMany:
-		return fmt.Errorf("the server has no connection left: %s; raise its max_connections, or lower postgres.pool.max-size", pe.Message)
+		return noConnection(pe)
 	case codeProtocol:
 		return fmt.Errorf("the server refuses the session's parameters: %s; a pooler such as PgBouncer can't be used: give postgres.url "+
 			"the server itself", pe.Message)
@@ -87,6 +87,10 @@ func explainRefusal(cc *pgx.ConnConfig, pe *pgconn.PgError) error {
 		return fmt.Errorf("the server is starting up or shutting down: %s; try again in a moment", pe.Message)
 	}
 	return fmt.Errorf("the server refuses the connection: %w", pe)
+}
+
+func noConnection(pe *pgconn.PgError) error {
+	return fmt.Errorf("the server has no connection left: %s; raise its max_connections, or lower postgres.pool.max-size", pe.Message)
 }
 
 // lastOf is the error of the last attempt to connect, in one line and without the parameters of the connection.

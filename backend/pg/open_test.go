@@ -209,6 +209,22 @@ func TestOldServer(t *testing.T) {
 	check(t, checkVersion(150000, "15.0"))
 }
 
+// TestOpenOldServer opens a server that says that it is an old one.
+func TestOpenOldServer(t *testing.T) {
+	s := pgtest.Shared(t)
+	p, d := s.NewProxy(t), s.Database(t)
+	p.Rewrite("current_setting('server_version_num')", "'140011'")
+	p.Rewrite("current_setting('server_version')", "'14.11'")
+	refused(t, Config{URL: at(d, p.Port()), Password: d.Password}, "PostgreSQL 14.11", "version 15 or newer")
+	var tables int
+	conn := s.Connect(t, d.Name)
+	check(t, conn.QueryRow(ctx, "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace").Scan(&tables))
+	check(t, conn.Close(ctx))
+	if tables != 0 {
+		t.Errorf("%d tables and indexes were made", tables)
+	}
+}
+
 func TestPasswords(t *testing.T) {
 	s := pgtest.Shared(t)
 	d := s.Database(t)

@@ -7,12 +7,15 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 const (
 	firstPause = 10 * time.Millisecond
 	lastPause  = time.Second
+	// warnEvery is the shortest time between two warnings about the same.
+	warnEvery = time.Minute
 )
 
 // retry runs run until it succeeds, fails for good, or has failed for IOTimeout for reasons that pass: a connection
@@ -37,6 +40,9 @@ func (db *DB) retry(ctx context.Context, run func(ctx context.Context) error) er
 		if lost(err) {
 			db.names.memory.clear() // the server may have crashed, and lost what it had committed last
 			db.dropIdle()
+		}
+		if full(err) {
+			db.warnFull(err)
 		}
 		select {
 		case <-limited.Done():
@@ -72,6 +78,16 @@ func (db *DB) dropIdle() {
 	last := db.dropped.Load()
 	if now-last > int64(time.Second) && db.dropped.CompareAndSwap(last, now) {
 		db.pool.Reset()
+	}
+}
+
+// warnFull says that the pool can't grow. Operations go on with the connections that it has.
+func (db *DB) warnFull(err error) {
+	now := time.Now().UnixNano()
+	last := db.warned.Load()
+	var pe *pgconn.PgError
+	if now-last > int64(warnEvery) && db.warned.CompareAndSwap(last, now) && errors.As(err, &pe) {
+		db.log.Warn(noConnection(pe).Error(), "store", db.store, "pool", db.pool.Stat().TotalConns())
 	}
 }
 

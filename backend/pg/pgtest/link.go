@@ -1,6 +1,8 @@
 package pgtest
 
 import (
+	"bytes"
+	"strings"
 	"sync"
 	"time"
 )
@@ -11,6 +13,7 @@ type link struct {
 	held  chan struct{} // closed when bytes pass again; nil while they do
 	delay time.Duration // of each piece
 	rate  int           // bytes a second, in each direction of each connection; 0 for any
+	texts [][2][]byte   // what is replaced in what clients send, each by something as long
 }
 
 // Hold makes the network a black hole until Release: no byte passes in either direction, connections stay as they are,
@@ -68,5 +71,21 @@ func (l *link) carry(n int, gone <-chan struct{}) bool {
 			return false
 		case <-held:
 		}
+	}
+}
+
+// Rewrite replaces a text in what clients send from now on by one that isn't longer.
+func (p *Proxy) Rewrite(from, to string) {
+	p.link.mu.Lock()
+	defer p.link.mu.Unlock()
+	to += strings.Repeat(" ", len(from)-len(to))
+	p.link.texts = append(p.link.texts, [2][]byte{[]byte(from), []byte(to)})
+}
+
+func (l *link) rewrite(piece []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, t := range l.texts {
+		copy(piece, bytes.ReplaceAll(piece, t[0], t[1]))
 	}
 }

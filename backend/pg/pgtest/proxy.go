@@ -116,6 +116,7 @@ func (p *Proxy) serve(client, server net.Conn) {
 			if p.lose.CompareAndSwap(true, false) {
 				losing.Store(true)
 			}
+			p.link.rewrite(piece)
 			if p.commit.isNamed(piece) {
 				named.Store(true)
 			}
