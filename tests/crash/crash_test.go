@@ -67,11 +67,13 @@ func powerCampaign(t *testing.T, bin string) *campaign {
 
 // TestPower cuts off the disk. Promise 3: everything that returned before an acknowledged sync
 // began is there, whatever file or folder was synced; the rest is a moment in the past.
-func TestPower(t *testing.T) { testPower(t, powerCampaign(t, "")) }
+func TestPower(t *testing.T) {
+	testPower(t, powerCampaign(t, ""), number(t, "GRAVITON_SOAK_POWER_ROUNDS", 3))
+}
 
-func testPower(t *testing.T, c *campaign) {
+func testPower(t *testing.T, c *campaign, rounds int) {
 	t.Helper()
-	for range number(t, "GRAVITON_SOAK_POWER_ROUNDS", 3) {
+	for range rounds {
 		if lost := c.round(t); lost != "" {
 			t.Errorf("round %d, after power loss:\n    %s", c.rounds, indent(lost))
 		}
@@ -104,29 +106,35 @@ func (s server) Mount() {
 
 // TestPowerPostgres is TestPower for a database, whose server recovers from its log.
 func TestPowerPostgres(t *testing.T) {
-	s := pgtest.Start(t, pgtest.Options{})
-	m := harness.Start(t, harness.OnServer(t, s, ""))
-	testPower(t, newCampaign(t, m, server{s, t}, seed(t)))
+	seed := seed(t)
+	eachVariant(t, number(t, "GRAVITON_SOAK_POWER_ROUNDS", 3), seed, func(t *testing.T, v variant, rounds int) {
+		s := pgtest.Start(t, pgtest.Options{})
+		m := harness.Start(t, harness.OnServer(t, s, v.more).With(v.args...))
+		testPower(t, newCampaign(t, m, server{s, t}, seed), rounds)
+	})
 }
 
 // TestOutage stops the server in the same way under a mount that lives on. Promise 3 again, and promise 7: once the server
-// is back the mount shows what the server has, whatever the kernel has in its cache.
+// is back the mount shows what the server has, whatever the kernel has in its cache; one with -o exclusive does so later.
 func TestOutage(t *testing.T) {
-	s := pgtest.Start(t, pgtest.Options{})
-	c := newCampaign(t, harness.Start(t, harness.OnServer(t, s, "")), server{s, t}, seed(t))
-	c.outage = true
-	for range number(t, "GRAVITON_SOAK_OUTAGE_ROUNDS", 2) {
-		if err := s.Prepare(); err != nil {
-			t.Fatal(err)
+	seed := seed(t)
+	eachVariant(t, number(t, "GRAVITON_SOAK_OUTAGE_ROUNDS", 2), seed, func(t *testing.T, v variant, rounds int) {
+		s := pgtest.Start(t, pgtest.Options{})
+		c := newCampaign(t, harness.Start(t, harness.OnServer(t, s, v.more).With(v.args...)), server{s, t}, seed)
+		c.outage, c.alone = true, v.alone()
+		for range rounds {
+			if err := s.Prepare(); err != nil {
+				t.Fatal(err)
+			}
+			if lost := c.round(t); lost != "" {
+				t.Errorf("round %d, after an immediate stop of the server:\n    %s", c.rounds, indent(lost))
+			}
+			c.sameAfterRemount(t)
+			c.check(t)
 		}
-		if lost := c.round(t); lost != "" {
-			t.Errorf("round %d, after an immediate stop of the server:\n    %s", c.rounds, indent(lost))
-		}
-		c.sameAfterRemount(t)
-		c.check(t)
-	}
-	c.empty(t)
-	c.summary(t)
+		c.empty(t)
+		c.summary(t)
+	})
 }
 
 // TestNetwork cuts the network between daemon and server, makes it a black hole, and slows it down, while calls are under

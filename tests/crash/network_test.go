@@ -1,6 +1,7 @@
 package crash
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -81,6 +82,9 @@ var variants = []variant{
 	{name: "exclusive", args: []string{"-o", "exclusive"}},
 	{name: "large objects", more: "use-large-objects = true"},
 }
+
+// alone says that the daemon has the volume for itself.
+func (v variant) alone() bool { return slices.Contains(v.args, "exclusive") }
 
 // eachVariant deals rounds out to the variants, beginning with one that the seed chooses.
 func eachVariant(t *testing.T, rounds int, seed uint64, test func(t *testing.T, v variant, rounds int)) {

@@ -29,6 +29,7 @@ type campaign struct {
 	m      *harness.Mount
 	disk   disk // nil: only the daemon is killed
 	outage bool // only the disk crashes, and the daemon lives on
+	alone  bool // with -o exclusive: for a minute the kernel may show what an outage has lost
 	rng    *rand.Rand
 	states [workers]state
 	given  map[uint64]int // the rounds in which inode numbers were given out
@@ -82,6 +83,9 @@ func (c *campaign) round(t *testing.T) (lost string) {
 	lost = c.twice(j)
 	if c.outage {
 		c.settle(t)
+		if c.alone {
+			c.m.Remount()
+		}
 	} else {
 		c.recover(t)
 	}
