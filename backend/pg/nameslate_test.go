@@ -69,3 +69,25 @@ func onlySession(t *testing.T, db *DB) (pid int) {
 	check(t, conn.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&pid))
 	return pid
 }
+
+// TestKeepPID is about connections through a pooler, whose process number isn't that of the server.
+func TestKeepPID(t *testing.T) {
+	db := openNew(t, Config{MinConns: 1, MaxConns: 1})
+	want := onlySession(t, db)
+	conn, err := db.acquire(ctx)
+	check(t, err)
+	defer conn.Release()
+	s := session{conn: conn}
+	if got := s.pid(); int(got) != want {
+		t.Errorf("the process is %d, want %d", got, want)
+	}
+	data := conn.Conn().PgConn().CustomData()
+	data[serverPID] = uint32(1)
+	if got := s.pid(); got != 1 {
+		t.Errorf("the process is %d, want the one that was kept", got)
+	}
+	check(t, keepPID(ctx, conn.Conn()))
+	if got := s.pid(); int(got) != want {
+		t.Errorf("the process that was kept is %d, want %d", got, want)
+	}
+}

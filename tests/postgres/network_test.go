@@ -18,7 +18,7 @@ import (
 	"github.com/graviton-fs/graviton/tests/harness"
 )
 
-const ioTimeout = 3 * time.Second
+const ioTimeout = 2 * time.Second
 
 // TestNoAnswer makes the network a black hole, and then stops the server's processes, for longer than io-timeout. A call
 // that waits can be interrupted, and fails with EIO in the end; the mount heals by itself.
