@@ -1,6 +1,7 @@
 package pgtest
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"strconv"
@@ -15,6 +16,8 @@ type Proxy struct {
 	listener net.Listener
 	target   string
 	trips    atomic.Int64
+	news     atomic.Int64
+	prepares atomic.Int64
 	conns    atomic.Int64
 	lose     atomic.Bool
 	commit   lostCommit
@@ -63,6 +66,14 @@ func (p *Proxy) Port() int { return p.listener.Addr().(*net.TCPAddr).Port }
 // Trips counts how often a client sent something after the server had answered: the round trips of all connections.
 func (p *Proxy) Trips() int64 { return p.trips.Load() }
 
+// News counts the round trips by which daemons notify each other of commits and look at those of others, and pings of pooled
+// connections that were idle for a second, which the notifications use: nobody waits for them, and they fall into the time of any
+// operation. They are among Trips.
+func (p *Proxy) News() int64 { return p.news.Load() }
+
+// Prepares counts the round trips that prepare statements, which each connection does once for each. They are among Trips.
+func (p *Proxy) Prepares() int64 { return p.prepares.Load() }
+
 // Conns counts the connections that were made.
 func (p *Proxy) Conns() int64 { return p.conns.Load() }
 
@@ -106,11 +117,13 @@ func (p *Proxy) serve(client, server net.Conn) {
 		p.mu.Unlock()
 	}
 	var asked, losing, named atomic.Bool
+	watches := false
 	p.bg.Go(func() {
 		defer end()
 		p.pass(t, server, client, func(piece []byte) bool {
 			if !asked.Swap(true) {
-				p.trips.Add(1)
+				watches = watches || bytes.Contains(piece, []byte("LISTEN "))
+				p.count(piece, watches)
 				named.Store(false)
 			}
 			if p.lose.CompareAndSwap(true, false) {
@@ -130,6 +143,18 @@ func (p *Proxy) serve(client, server net.Conn) {
 			return !losing.Load() && (!named.Load() || !p.commit.takes(piece))
 		})
 	})
+}
+
+// count counts a round trip by the first bytes of it; watches says that the connection is one that waits for notifications.
+func (p *Proxy) count(piece []byte, watches bool) {
+	p.trips.Add(1)
+	has := func(text string) bool { return bytes.Contains(piece, []byte(text)) }
+	switch {
+	case watches || has("pg_notify") || has("graviton_public") || has("-- ping"): // the channel is an argument of what was prepared
+		p.news.Add(1)
+	case len(piece) > 5 && piece[0] == 'P' && bytes.HasPrefix(piece[5:], []byte("stmtcache_")):
+		p.prepares.Add(1) // a Parse message with a name: see PostgreSQL's protocol
+	}
 }
 
 // pass copies as long as ok says so of each piece. What the link holds back is a connection's end, too: the other side
