@@ -42,7 +42,7 @@ func printJSON(w io.Writer, v any) error {
 // oneArg returns the command's only argument.
 func oneArg(c *cli.Context, what string) (string, error) {
 	if c.NArg() != 1 {
-		return "", usagef("%s wants one argument, %s: see 'graviton %s --help' (flags go before arguments)",
+		return "", usagef("%s wants one argument, %s: see 'graviton %s --help'",
 			c.Command.FullName(), what, c.Command.FullName())
 	}
 	return c.Args().First(), nil

@@ -83,7 +83,8 @@ func main() { os.Exit(run(os.Args)) }
 
 // run runs the program and returns its exit code.
 func run(args []string) int {
-	err := newApp().Run(args)
+	app := newApp()
+	err := app.Run(flagsFirst(app.Commands, args))
 	var usage usageError
 	switch {
 	case err == nil:
