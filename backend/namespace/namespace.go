@@ -106,6 +106,9 @@ type Want struct {
 	// Undo, unless nil, is called after a run of fn that came to nothing and before the store waits for anything and
 	// runs it again: fn lets go of what it took beside tx, such as a lock that other transactions' fn wait for.
 	Undo func()
+	// Synced, unless nil, asks for a commit that is durable with all that was committed before, as by Sync. It is called
+	// after one that is; a store may leave it to Sync.
+	Synced func()
 }
 
 // InodeWant asks for an inode.

@@ -38,6 +38,45 @@ func TestSyncAfterCrash(t *testing.T) {
 	sizeOf(t, s, 21)
 }
 
+// TestSyncedCommit wants what a commit that was synced says it covers to be there after a crash, and no such word of a commit
+// after a crash that nobody was told of.
+func TestSyncedCommit(t *testing.T) {
+	server := startServer(t)
+	db := openAt(t, Config{URL: server.Database(t).URL()})
+	s := db.Namespace()
+	put := func(ino namespace.Ino) (synced bool) {
+		t.Helper()
+		want := namespace.Want{Inodes: []namespace.InodeWant{{Ino: ino}}, Synced: func() { synced = true }}
+		check(t, s.Update(ctx, namespace.OpID{}, want, func(tx namespace.Tx) error {
+			tx.Put(&namespace.Inode{Ino: ino})
+			return nil
+		}))
+		return synced
+	}
+	makeInode(t, s, 20)
+	if !put(21) {
+		t.Error("the commit wasn't synced")
+	}
+	check(t, server.StopImmediate())
+	check(t, server.Start())
+	sizeOf(t, s, 20)
+	sizeOf(t, s, 21)
+	if put(22) {
+		t.Error("synced, after a crash by which commits may be lost")
+	}
+	sizeOf(t, s, 22)
+	if err := s.Sync(ctx); !errors.Is(err, namespace.ErrLost) {
+		t.Errorf("Sync after a crash = %v, want %v", err, namespace.ErrLost)
+	}
+	if put(23) {
+		t.Error("synced, while it is told that commits may be lost")
+	}
+	time.Sleep(tellLost)
+	if !put(24) {
+		t.Error("the commit wasn't synced, after all was told")
+	}
+}
+
 // made are the inodes that were created, one after the other, and how many of them a Sync covers.
 type made struct {
 	mu     sync.Mutex
@@ -83,8 +122,16 @@ func TestImmediateStop(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			for ; !stop.Load(); next++ {
-				if create(s, next) == nil {
+				before, synced := m.len(), false
+				var want namespace.Want
+				if next%4 == 0 {
+					want.Synced = func() { synced = true }
+				}
+				if create(s, next, want) == nil {
 					m.add(next)
+				}
+				if synced {
+					m.cover(before + 1)
 				}
 			}
 		})
@@ -122,8 +169,8 @@ func TestImmediateStop(t *testing.T) {
 	}
 }
 
-func create(s namespace.Store, ino int64) error {
-	return s.Update(ctx, namespace.OpID{}, namespace.Want{}, func(tx namespace.Tx) error {
+func create(s namespace.Store, ino int64, want namespace.Want) error {
+	return s.Update(ctx, namespace.OpID{}, want, func(tx namespace.Tx) error {
 		tx.Put(&namespace.Inode{Ino: namespace.Ino(ino)})
 		tx.Put(&namespace.Dentry{Parent: 30, Name: fmt.Sprint(ino), Ino: namespace.Ino(ino), Cookie: uint64(ino)})
 		return nil

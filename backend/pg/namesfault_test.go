@@ -232,7 +232,7 @@ func TestAloneEndsWithItsConnection(t *testing.T) {
 func TestLookupsLoadNoExtents(t *testing.T) {
 	db := openNew(t, Config{MinConns: 1, MaxConns: 1}) // the statistics of a connection come late to others
 	s := db.Namespace()
-	check(t, create(s, 40))
+	check(t, create(s, 40, namespace.Want{}))
 	scans := func(table string) (n int64) {
 		_, err := db.pool.Exec(ctx, "SELECT pg_stat_force_next_flush()")
 		check(t, err)

@@ -33,6 +33,8 @@ type update struct {
 	fail    error // of fn: the transaction was rolled back and is not run again
 	// fence is the session that must be alive, or 0.
 	fence uint64
+	// sync has the commit wait for the server's disk. It became so, if it was made and synced is true.
+	sync, synced bool
 }
 
 // errConflict is the end of a run that has to start again.
@@ -55,9 +57,14 @@ func (s *names) Update(ctx context.Context, op namespace.OpID, want namespace.Wa
 	u := &update{s: s, op: op, want: want, fn: fn, set: s.locks.wanted(want), fence: s.fence.Load()}
 	u.set.add(lock{s.locks.op(op), true})
 	u.limit()
+	epoch, lost := s.crashes.look()
+	u.sync = want.Synced != nil && !lost // else Sync has to tell
 	err := s.retry(ctx, u.run)
 	if u.fail != nil {
 		return u.fail
+	}
+	if now, _ := s.crashes.look(); u.synced && now == epoch {
+		want.Synced()
 	}
 	return s.wrap("update", err)
 }
@@ -236,8 +243,13 @@ func (u *update) send(ctx context.Context, t *tx, list []statement) error {
 	t.sent = time.Now()
 	err := t.conn.exchange(ctx, list)
 	if err == nil {
+		u.synced = u.sync
 		u.s.notify.wake()
 		return nil
+	}
+	if u.sync && errors.Is(err, namespace.ErrLost) {
+		u.sync = false // what is lost was before this; Sync has to tell
+		return errConflict
 	}
 	var pe *pgconn.PgError
 	switch {
@@ -301,6 +313,9 @@ func (u *update) conditions(t *tx) []statement {
 	var list []statement
 	if u.fence != 0 && !t.putsSession() {
 		list = append(list, statement{sql: checkFence, args: []any{int64(u.fence)}, zero: errFenced})
+	}
+	if u.sync {
+		list = append(list, statement{sql: syncCommit, args: []any{u.s.origin}, zero: namespace.ErrLost})
 	}
 	if u.s.db.cfg.CheckBlobs {
 		list = append(list, t.checkBlobs()...)

@@ -123,7 +123,9 @@ const (
 	syncOn   = "SET LOCAL synchronous_commit = on"
 	syncMark = "SELECT pg_logical_emit_message(true, 'graviton', '')"
 	// isUnsynced divides by zero if the mark of the daemon is gone.
-	isUnsynced   = "SELECT 1 / count(*) FROM unsynced WHERE origin = $1"
+	isUnsynced = "SELECT 1 / count(*) FROM unsynced WHERE origin = $1"
+	// syncCommit makes the commit of the transaction a flush.
+	syncCommit   = "SELECT set_config('synchronous_commit', 'on', true), 1 / count(*) FROM unsynced WHERE origin = $1"
 	markUnsynced = "INSERT INTO unsynced (origin) VALUES ($1) ON CONFLICT DO NOTHING"
 )
 

@@ -18,6 +18,7 @@ type batch struct {
 	size     uint64 // the blob's
 	cut      uint64 // bytes that chg cuts off, which are gone
 	appended uint64 // as node.appended
+	synced   func() // namespace.Want.Synced of its transaction, or nil
 }
 
 // gather returns the parts' bytes in a row.

@@ -23,6 +23,19 @@ func (n *node) commit(ctx context.Context, chg change) error {
 // commitLocked is commit for a caller that holds flushing. Written data from keep on is not stored, since chg cuts it
 // off.
 func (n *node) commitLocked(ctx context.Context, keep uint64, chg change) error {
+	return n.commitWith(ctx, keep, chg, nil)
+}
+
+// commitSynced is commit for a caller who wants it to be durable, and reports whether it is, with all that was before.
+func (n *node) commitSynced(ctx context.Context) (synced bool, err error) {
+	n.flushing.Lock()
+	defer n.flushing.Unlock()
+	err = n.commitWith(ctx, MaxFile, nil, func() { synced = true })
+	return synced && err == nil, err
+}
+
+// commitWith is commitLocked; synced is namespace.Want's.
+func (n *node) commitWith(ctx context.Context, keep uint64, chg change, synced func()) error {
 	n.mu.Lock()
 	if n.dirty.bytes == 0 && n.mtime.IsZero() && chg == nil && !n.unborn.Load() {
 		n.mu.Unlock()
@@ -34,7 +47,7 @@ func (n *node) commitLocked(ctx context.Context, keep uint64, chg change) error 
 	b := n.takeBatch()
 	n.mu.Unlock()
 	n.v.dirty.release(freed)
-	b.cut = cut
+	b.cut, b.synced = cut, synced
 	// From here on there are side effects: an interrupted caller doesn't stop them half way.
 	ctx = context.WithoutCancel(ctx)
 	extents, err := n.storeBatch(ctx, b)
@@ -145,18 +158,9 @@ func (n *node) commitExtents(ctx context.Context, b *batch, list []*namespace.Ex
 ) {
 	n.birthing.Lock()
 	defer n.birthing.Unlock()
-	want := namespace.Want{Inodes: []namespace.InodeWant{{Ino: n.ino, Lock: namespace.Exclusive}}}
-	if n.birth != nil {
-		want.Inodes[0] = namespace.InodeWant{Ino: n.birth.rec.Parent}
-	}
 	fresh := n.birth != nil && !n.birth.tried && chg == nil
-	if fresh { // nothing is read, so nothing is fetched: over a network that is one exchange instead of two
-		want = namespace.Want{}
-	} else if len(list) > 0 {
-		want.Extents = []namespace.RangeWant{{Ino: n.ino, From: list[0].Off, To: list[len(list)-1].End()}}
-	} else {
-		want.Reclaims = n.birth == nil
-	}
+	want := n.commitWant(fresh, list)
+	want.Synced = b.synced
 	var rec *namespace.Inode
 	var inline uint64
 	var worn wear
@@ -203,6 +207,23 @@ func (n *node) commitExtents(ctx context.Context, b *batch, list []*namespace.Ex
 		n.v.compactor.note(n.ino, worn)
 	}
 	return rec, err
+}
+
+// commitWant is what a commit's transaction reads. The caller holds birthing.
+func (n *node) commitWant(fresh bool, list []*namespace.Extent) namespace.Want {
+	want := namespace.Want{Inodes: []namespace.InodeWant{{Ino: n.ino, Lock: namespace.Exclusive}}}
+	if n.birth != nil {
+		want.Inodes[0] = namespace.InodeWant{Ino: n.birth.rec.Parent}
+	}
+	switch {
+	case fresh: // nothing is read, so nothing is fetched: over a network that is one exchange instead of two
+		return namespace.Want{}
+	case len(list) > 0:
+		want.Extents = []namespace.RangeWant{{Ino: n.ino, From: list[0].Off, To: list[len(list)-1].End()}}
+	default:
+		want.Reclaims = n.birth == nil
+	}
+	return want
 }
 
 // record reads the inode in a transaction; one that isn't in the namespace yet gets there. The caller holds birthing.

@@ -113,7 +113,11 @@ func (n *node) newHandle(flags OpenFlags) *Handle {
 // several descriptors after dup and fork, and any program that the writer starts closes those that it inherited without a
 // look at the outcome: were the error gone then, the writer's own close would say that its data is stored.
 func (h *Handle) Flush(ctx context.Context) error {
-	_, err := h.commit(ctx, h.flags.Write || h.n.unborn.Load())
+	var err error
+	if h.flags.Write || h.n.unborn.Load() {
+		err = h.n.commit(ctx, nil)
+	}
+	_, err = h.outcome(err)
 	h.n.mu.Lock()
 	defer h.n.mu.Unlock()
 	if err == nil {
@@ -122,18 +126,15 @@ func (h *Handle) Flush(ctx context.Context) error {
 	return err
 }
 
-// commit commits the data, if it is to, and returns what an fsync or close has to report, and up to which of the node's
-// errors that speaks for.
-func (h *Handle) commit(ctx context.Context, data bool) (upTo uint64, err error) {
-	if data {
-		err = h.n.commit(ctx, nil)
-	}
+// outcome returns what an fsync or close has to report after its own commit, and up to which of the node's errors that
+// speaks for.
+func (h *Handle) outcome(committed error) (upTo uint64, err error) {
 	h.n.mu.Lock()
 	defer h.n.mu.Unlock()
-	if err == nil {
-		err = h.n.errs.since(h.told)
+	if committed != nil {
+		return h.n.errs.n, committed
 	}
-	return h.n.errs.n, err
+	return h.n.errs.n, h.n.errs.since(h.told)
 }
 
 // Sync commits the file's data and makes the file and every operation before it durable. This is what fsync(2) does, on
@@ -150,13 +151,16 @@ func (h *Handle) SyncUntold(ctx context.Context) (upTo uint64, err error) {
 	h.n.mu.Lock()
 	h.toldKernel = h.n.unsent.n // had it not told them, it would not have sent this
 	h.n.mu.Unlock()
-	if upTo, err = h.commit(ctx, true); err != nil {
+	// What else was made goes first, so that the commit makes it durable, too.
+	unsettled := h.n.v.settle(ctx, func(_ namespace.DentryKey, n *node) bool { return n != h.n })
+	synced, err := h.n.commitSynced(ctx)
+	if upTo, err = h.outcome(err); err != nil {
 		return upTo, err
 	}
-	if err := h.n.v.settleAll(ctx); err != nil {
-		return upTo, err
+	if unsettled != nil {
+		return upTo, unsettled
 	}
-	if h.n.v.cfg.ReadOnly {
+	if synced || h.n.v.cfg.ReadOnly {
 		return upTo, nil
 	}
 	err = h.n.v.sync(context.WithoutCancel(ctx))

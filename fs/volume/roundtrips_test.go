@@ -78,6 +78,12 @@ func TestRoundTrips(t *testing.T) {
 		// Two of them are the creation, which other daemons see at once, and one the commit of the data.
 		{"create, write and close", 3, func(i int) error { return writeNew(v, "w"+n(i)) }},
 		{"overwrite in the middle", 2, func(i int) error { return write(uint64(40<<10+i), 4<<10) }},
+		{"overwrite and fsync", 2, func(i int) error {
+			if err := data.Write(ctx, uint64(40<<10+i), [][]byte{make([]byte, 4<<10)}, volume.Written{}); err != nil {
+				return err
+			}
+			return data.Sync(ctx)
+		}},
 		{"append", 2, func(i int) error { return write(uint64(20*16<<10+i*100), 100) }},
 		{"read", 1, func(i int) error {
 			_, err := data.Read(ctx, make([]byte, 4<<10), uint64(100<<10+i))
