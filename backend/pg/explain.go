@@ -175,7 +175,7 @@ func checkPooler(ctx context.Context, conn *pgx.Conn, cc *pgx.ConnConfig) (poole
 	}
 	if before != after {
 		return false, fmt.Errorf("there is a pooler in transaction or statement mode (such as PgBouncer) in between, which changes the session " +
-			"from one transaction to the next: give postgres.url the server itself, or use the pooler's session mode")
+			"from one transaction to the next: give postgres.url the server itself")
 	}
 	return true, nil
 }

@@ -151,7 +151,7 @@ func (p *pooler) answer(b *pgproto3.Backend, s *pgconn.PgConn, sql string) {
 func TestPoolerInTransactionMode(t *testing.T) {
 	d := pgtest.Shared(t).Database(t)
 	p := newPooler(t, d.URL(), false)
-	refused(t, Config{URL: d.At(p.listener.Addr().(*net.TCPAddr).Port)}, "transaction or statement mode", "PgBouncer", "session mode")
+	refused(t, Config{URL: d.At(p.listener.Addr().(*net.TCPAddr).Port)}, "transaction or statement mode", "PgBouncer", "the server itself")
 }
 
 // TestPoolerInSessionMode reaches what comes after the check: this pooler knows no prepared statements.
