@@ -109,7 +109,7 @@ func TestPowerPostgres(t *testing.T) {
 	seed := seed(t)
 	eachVariant(t, number(t, "GRAVITON_SOAK_POWER_ROUNDS", 3), seed, func(t *testing.T, v variant, rounds int) {
 		s := pgtest.Start(t, pgtest.Options{})
-		m := harness.Start(t, harness.OnServer(t, s, v.more).With(v.args...))
+		m := harness.Start(t, v.on(t, harness.OnServer(t, s, v.more)))
 		testPower(t, newCampaign(t, m, server{s, t}, seed), rounds)
 	})
 }
@@ -120,7 +120,7 @@ func TestOutage(t *testing.T) {
 	seed := seed(t)
 	eachVariant(t, number(t, "GRAVITON_SOAK_OUTAGE_ROUNDS", 2), seed, func(t *testing.T, v variant, rounds int) {
 		s := pgtest.Start(t, pgtest.Options{})
-		c := newCampaign(t, harness.Start(t, harness.OnServer(t, s, v.more).With(v.args...)), server{s, t}, seed)
+		c := newCampaign(t, harness.Start(t, v.on(t, harness.OnServer(t, s, v.more))), server{s, t}, seed)
 		c.outage, c.alone = true, v.alone()
 		for range rounds {
 			if err := s.Prepare(); err != nil {
@@ -145,7 +145,7 @@ func TestNetwork(t *testing.T) {
 		s := pgtest.Start(t, pgtest.Options{})
 		p, d := s.NewProxy(t), s.Database(t)
 		url := fmt.Sprintf("jdbc:postgresql://127.0.0.1:%d/%s", p.Port(), d.Name)
-		c := newCampaign(t, harness.Start(t, harness.InDatabase(t, d, url, v.more).With(v.args...)), nil, seed)
+		c := newCampaign(t, harness.Start(t, v.on(t, harness.InDatabase(t, d, url, v.more))), nil, seed)
 		for range rounds {
 			if lost := c.networkRound(t, p); lost != "" {
 				t.Errorf("round %d, after faults of the network:\n    %s", c.rounds, indent(lost))

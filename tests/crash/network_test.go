@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/graviton-fs/graviton/backend/pg/pgtest"
+	"github.com/graviton-fs/graviton/backend/s3/s3test"
+	"github.com/graviton-fs/graviton/tests/harness"
 )
 
 // faults are what a network does while its two ends live: each begins, and returns what ends it.
@@ -75,12 +77,25 @@ type variant struct {
 	name string
 	more string   // in the postgres block
 	args []string // of mount
+	// bucket says that the data are in one, but for those of small files.
+	bucket bool
 }
 
 var variants = []variant{
 	{name: "rows"},
 	{name: "exclusive", args: []string{"-o", "exclusive"}},
 	{name: "large objects", more: "use-large-objects = true"},
+	{name: "hybrid", more: `blob-storage = "s3"`, bucket: true},
+}
+
+// on is the configuration of a volume in a database, and in a bucket beside it where the variant has one.
+func (v variant) on(t *testing.T, db harness.Config) harness.Config {
+	t.Helper()
+	if !v.bucket {
+		return db.With(v.args...)
+	}
+	s := s3test.Start(t)
+	return harness.HybridIn(t, db, s, s.NewBucket(t), s.Endpoint(), "stage-max = 32KB").Mount().With(v.args...)
 }
 
 // alone says that the daemon has the volume for itself.
