@@ -107,7 +107,7 @@ func (db *DB) openEngine() error {
 	if err := db.checkFiles(); err != nil {
 		return err
 	}
-	db.cache = grocksdb.NewLRUCache(uint64(db.cfg.BlockCacheSize))
+	db.cache = newCache(db.cfg.BlockCacheSize)
 	dbOpts := dbOptions(&db.cfg)
 	db.opts = append(db.opts, dbOpts)
 	for cf := range cfCount {

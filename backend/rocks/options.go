@@ -1,6 +1,7 @@
 package rocks
 
 import (
+	"math/bits"
 	"strings"
 
 	"github.com/linxGnu/grocksdb"
@@ -49,6 +50,20 @@ func dbOptions(c *Config) *grocksdb.Options {
 	o.SetStatsDumpPeriodSec(3600)
 	o.SetStatsPersistPeriodSec(0)
 	return o
+}
+
+// cacheShard is the least size of a shard of the block cache, in bytes. A shard doesn't keep a block that is larger than
+// itself, and the filter of a table of millions of short names is one block of several MB: by default shards are a 64th of
+// the cache, and each look for a name would read the filter from the file again.
+const cacheShard = 16 << 20
+
+// newCache makes a block cache of few enough shards.
+func newCache(size int64) *grocksdb.Cache {
+	o := grocksdb.NewLRUCacheOptions()
+	defer o.Destroy()
+	o.SetCapacity(uint(size))
+	o.SetNumShardBits(min(6, bits.Len64(uint64(size/cacheShard)>>1)))
+	return grocksdb.NewLRUCacheWithOptions(o)
 }
 
 // cfOptions are those of one column family. The cache is shared.
