@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -39,6 +40,7 @@ type Server struct {
 	dir  string // buckets in dir/data, users in dir/iam
 	addr string
 
+	life   sync.Mutex // guards what follows; held while the process starts and ends
 	cmd    *exec.Cmd
 	exited chan struct{}
 	out    bytes.Buffer
@@ -96,6 +98,8 @@ func (s *Server) Addr() string { return s.addr }
 
 // Restart starts the process again, on the same port and directory, and waits until it answers.
 func (s *Server) Restart() error {
+	s.life.Lock()
+	defer s.life.Unlock()
 	s.out.Reset()
 	s.cmd = exec.Command(s.bin, "--port", s.addr, "--region", Region, "--keep-alive", "--quiet",
 		"--iam-dir", filepath.Join(s.dir, "iam"), "posix", filepath.Join(s.dir, "data"))
@@ -129,7 +133,7 @@ func (s *Server) Restart() error {
 		case <-time.After(25 * time.Millisecond):
 		}
 	}
-	s.Kill()
+	s.signal(syscall.SIGKILL)
 	return fmt.Errorf("versitygw doesn't answer at %s: %s", s.addr, s.out.String())
 }
 
@@ -140,6 +144,13 @@ func (s *Server) Stop() { s.end(syscall.SIGTERM) }
 func (s *Server) Kill() { s.end(syscall.SIGKILL) }
 
 func (s *Server) end(sig syscall.Signal) {
+	s.life.Lock()
+	defer s.life.Unlock()
+	s.signal(sig)
+}
+
+// signal ends the process. The caller holds life.
+func (s *Server) signal(sig syscall.Signal) {
 	if s.cmd == nil {
 		return
 	}
