@@ -86,6 +86,7 @@ func (s *synced) lost() (list []string) {
 // synced is there.
 func TestFailover(t *testing.T) {
 	p := newPair(t)
+	p.primary.WaitReplayed(t, p.standby) // so that it has the volume
 	reader := harness.Start(t, at(t, p.database, p.standby).With("-o", "ro"))
 	var done synced
 	var stop atomic.Bool

@@ -69,7 +69,8 @@ func (s *Server) Database(t testing.TB) Database {
 		if s.proc == nil {
 			return // stopped by the test, which took everything with it
 		}
-		s.Exec(t, superuser, "DROP DATABASE "+d.Name+" WITH (FORCE)", "DROP OWNED BY "+d.Role+" CASCADE", "DROP ROLE "+d.Role)
+		// Without a wait for a synchronous standby, which may be gone.
+		s.Exec(t, superuser, "SET synchronous_commit = local", "DROP DATABASE "+d.Name+" WITH (FORCE)", "DROP OWNED BY "+d.Role+" CASCADE", "DROP ROLE "+d.Role)
 	})
 	return d
 }

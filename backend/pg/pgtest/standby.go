@@ -83,6 +83,14 @@ func (s *Server) SynchronousStandby(t testing.TB) {
 		"SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND sync_state = 'sync'")
 }
 
+// WaitReplayed waits until a standby of this server shows what was committed here.
+func (s *Server) WaitReplayed(t testing.TB, standby *Server) {
+	t.Helper()
+	at := s.number(t, "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")
+	standby.await(t, "what was committed, on the standby",
+		fmt.Sprintf("SELECT (pg_last_wal_replay_lsn() - '0/0'::pg_lsn >= %d)::INT", at))
+}
+
 // WaitPrimary waits until a server that recovers takes writes.
 func (s *Server) WaitPrimary(t testing.TB) {
 	t.Helper()
