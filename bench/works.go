@@ -53,7 +53,10 @@ var Works = []Work{
 // unless prepares a target by an earlier work, where that wasn't asked for and hasn't left what it makes.
 func unless(made string, run func(ctx context.Context, s *site, m *meter) error) func(ctx context.Context, s *site) error {
 	return func(ctx context.Context, s *site) error {
-		if _, err := os.Lstat(s.path(made)); !errors.Is(err, os.ErrNotExist) || s.bare != nil {
+		if s.bare != nil {
+			return nil // a server has no files
+		}
+		if _, err := os.Lstat(s.path(made)); !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 		return run(ctx, s, newMeter())
