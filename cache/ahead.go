@@ -119,11 +119,19 @@ func (s *Store) readAhead(key blob.Key, off, n int64) *reader {
 	}
 }
 
-// prefetch loads those of the pages that are neither in memory nor on their way.
+// position is how far the reader is, in pages.
+func (r *reader) position() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.next / PageSize
+}
+
+// prefetch loads those of the pages that are neither in memory nor on their way, nor passed by the reader, who was faster.
 func (s *Store) prefetch(key blob.Key, r *reader, page, last int64) {
 	for page <= last && s.run.Err() == nil {
+		page = max(page, r.position())
 		id := pageID{key, page}
-		if s.pages.has(id) {
+		if page > last || s.pages.has(id) {
 			page++
 			continue
 		}

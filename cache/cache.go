@@ -28,8 +28,9 @@ const minPages = 16
 // Config sets the cache's bounds.
 type Config struct {
 	Memory    int64 // bytes of pages; at least two MiB are used
-	ReadAhead int64 // bytes at most that are fetched ahead of a sequential reader; 0 means 4 requests
+	ReadAhead int64 // bytes at most that are fetched ahead of a sequential reader; 0 means as many requests as Fetches
 	Request   int64 // bytes that are fetched at a time of a sequential reader, whole pages; 0 means 8 MiB
+	Fetches   int   // requests of read-ahead that are under way at a time, for all readers; 0 means 4
 }
 
 // Stats counts the pages that were found and those that were fetched.
@@ -57,9 +58,6 @@ type Store struct {
 	behind sync.WaitGroup
 }
 
-// aheadFetches is how many read-aheads are under way at a time.
-const aheadFetches = 4
-
 var (
 	_ blob.Store        = (*Store)(nil)
 	_ blob.ReaderInto   = (*Store)(nil)
@@ -71,8 +69,11 @@ func New(inner blob.Store, cfg Config) (*Store, error) {
 	if cfg.Request == 0 {
 		cfg.Request = 8 << 20
 	}
+	if cfg.Fetches == 0 {
+		cfg.Fetches = 4
+	}
 	if cfg.ReadAhead == 0 {
-		cfg.ReadAhead = aheadFetches * cfg.Request
+		cfg.ReadAhead = int64(cfg.Fetches) * cfg.Request
 	}
 	count := max(int(cfg.Memory/PageSize), minPages)
 	readers, err := lru.New[blob.Key, *reader](1024)
@@ -80,7 +81,7 @@ func New(inner blob.Store, cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
 	s := &Store{
-		inner: inner, pages: newPages(count), readers: readers, slots: make(chan struct{}, aheadFetches),
+		inner: inner, pages: newPages(count), readers: readers, slots: make(chan struct{}, cfg.Fetches),
 		ahead: min(cfg.ReadAhead, int64(count)*PageSize/4), segment: cfg.Request,
 	}
 	s.flights.m = map[pageID]*flight{}

@@ -114,7 +114,7 @@ func (h *hybridVolume) stores() (*stores, error) {
 	if err != nil {
 		return nil, errors.Join(err, h.bucket.Close(), h.db.Close())
 	}
-	pages, err := cache.New(blobs, cache.Config{Memory: int64(h.cfg.Cache.Memory)})
+	pages, err := cache.New(blobs, cache.Config{Memory: int64(h.cfg.Cache.Memory), Fetches: h.cfg.S3.Concurrency})
 	if err != nil {
 		return nil, errors.Join(err, blobs.Close(), h.db.Close())
 	}

@@ -74,7 +74,7 @@ func openS3Stores(ctx context.Context, cfg *config.Config, how access, log *slog
 	}
 	b.place = bucketPlace{b.bucket}
 	share := divideMemory(cfg)
-	if b.blobs, err = cache.New(b.bucket, cache.Config{Memory: share.pages}); err != nil {
+	if b.blobs, err = cache.New(b.bucket, cache.Config{Memory: share.pages, Fetches: cfg.S3.Concurrency}); err != nil {
 		return nil, err
 	}
 	rc := rocksConfig(cfg, share, log)
