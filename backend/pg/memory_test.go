@@ -218,7 +218,7 @@ func TestMemoryIsTrue(t *testing.T) {
 	group.Wait()
 	st := db.NamespaceStats()
 	t.Logf("%d Views, %d of them from memory; %d Updates", st.Views, st.Recalled, st.Updates)
-	if st.Recalled < st.Views/20 {
+	if st.Recalled < 20 { // how many depends on the machine; with none nothing was tested
 		t.Errorf("%d of %d Views were answered from memory", st.Recalled, st.Views)
 	}
 }
