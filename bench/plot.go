@@ -42,8 +42,8 @@ func Plot(file string, lines []Line, targets []Target) error {
 	p.Add(one)
 	p.Legend.Top = true
 	p.NominalX(names...)
-	// Room for the outer bars, and for the line at 1.
-	p.X.Min, p.X.Max = -0.7, 1.1*float64(len(names)) // with room for the legend
+	// Room for the outer bars, for the legend, and for the line at 1.
+	p.X.Min, p.X.Max = -0.7, 1.1*float64(len(names))
 	p.Y.Max = max(p.Y.Max, 1.05)
 	if p.Y.Max >= mostShare { // room for the figures
 		p.Y.Max = mostShare * 1.08

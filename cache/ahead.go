@@ -128,13 +128,11 @@ func (r *reader) position() int64 {
 
 // prefetch loads those of the pages that are neither in memory nor on their way, nor passed by the reader, who was faster.
 func (s *Store) prefetch(key blob.Key, r *reader, page, last int64) {
-	for page <= last && s.run.Err() == nil {
-		page = max(page, r.position())
-		id := pageID{key, page}
-		if page > last || s.pages.has(id) {
-			page++
-			continue
+	for s.run.Err() == nil {
+		if page = max(page, r.position()); page > last {
+			return
 		}
+		id := pageID{key, page}
 		fl, mine := s.flights.claim(s.pages, id, last, s.segment/PageSize, false)
 		if mine == 0 {
 			page++

@@ -1,6 +1,9 @@
 package blob
 
-import "io"
+import (
+	"hash/crc32"
+	"io"
+)
 
 // Vector is bytes in several buffers, one after the other. Its methods copy no more than they say.
 type Vector [][]byte
@@ -62,6 +65,14 @@ func (v Vector) WriteTo(w io.Writer) (int64, error) {
 		}
 	}
 	return n, nil
+}
+
+// CRC is the checksum of all of it.
+func (v Vector) CRC(table *crc32.Table) (crc uint32) {
+	for _, b := range v {
+		crc = crc32.Update(crc, table, b)
+	}
+	return crc
 }
 
 // ReadAt implements io.ReaderAt.

@@ -2,6 +2,7 @@ package blob
 
 import (
 	"bytes"
+	"hash/crc32"
 	"io"
 	"strings"
 	"testing"
@@ -40,6 +41,10 @@ func TestVector(t *testing.T) {
 		}
 		if got := string(v.Head(7)) + string(v.Head(100)); got != text[:7]+text {
 			t.Errorf("%v: the beginning: %q", sizes, got)
+		}
+		table := crc32.MakeTable(crc32.Castagnoli)
+		if got, want := v.CRC(table), crc32.Checksum([]byte(text), table); got != want {
+			t.Errorf("%v: CRC %08x, want %08x", sizes, got, want)
 		}
 		if n := v.Slice(4, 19).Copy([]byte("slow")); n != 4 || join(v) != "the slowk brown fox" {
 			t.Errorf("%v: copied %d bytes: %q", sizes, n, join(v))

@@ -3,7 +3,6 @@ package hybrid
 import (
 	"context"
 	"fmt"
-	"hash/crc32"
 	"iter"
 	"math"
 	"slices"
@@ -86,10 +85,7 @@ func (u *upload) PutPartv(ctx context.Context, n int, bufs blob.Vector) error {
 	if err := blob.PutPartv(ctx, u.inner, n, bufs); err != nil {
 		return err
 	}
-	var crc uint32
-	for _, p := range bufs {
-		crc = crc32.Update(crc, castagnoli, p)
-	}
+	crc := bufs.CRC(castagnoli)
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.parts[n] = crc

@@ -42,8 +42,8 @@ func (r *Rows) exec(ctx context.Context, list ...blobStatement) error {
 
 // execSynced is exec whose commit is durable when it returns, and with it all that was committed before.
 func (r *Rows) execSynced(ctx context.Context, s blobStatement) error {
-	// SET LOCAL would want a BEGIN. The mark has a transaction written that changes nothing.
-	return r.exec(ctx, blobStatement{sql: "SELECT set_config('synchronous_commit', 'on', true)"}, blobStatement{sql: syncMark}, s)
+	// The mark has a transaction written that changes nothing.
+	return r.exec(ctx, blobStatement{sql: syncOn}, blobStatement{sql: syncMark}, s)
 }
 
 // query runs a statement and hands each row to scan, which may run again from the first row.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"syscall"
 
 	"github.com/jackc/pgx/v5"
@@ -147,18 +148,16 @@ func codeOf(err error) string {
 
 // transient reports an error after which the same may succeed a moment later.
 func transient(err error) bool {
-	var se *serverError
-	return errors.As(err, &se) && (se.kind == kindLost || se.kind == kindFull || se.kind == kindConflict)
+	return isKind(err, kindLost, kindFull, kindConflict)
 }
 
 // lost reports an error after which the connections of the pool may be dead.
-func lost(err error) bool {
-	var se *serverError
-	return errors.As(err, &se) && se.kind == kindLost
-}
+func lost(err error) bool { return isKind(err, kindLost) }
 
 // full reports that the server has no connection left.
-func full(err error) bool {
+func full(err error) bool { return isKind(err, kindFull) }
+
+func isKind(err error, kinds ...kind) bool {
 	var se *serverError
-	return errors.As(err, &se) && se.kind == kindFull
+	return errors.As(err, &se) && slices.Contains(kinds, se.kind)
 }

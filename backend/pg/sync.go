@@ -120,12 +120,11 @@ func (c *crashes) add() {
 }
 
 const (
-	syncOn   = "SET LOCAL synchronous_commit = on"
+	// syncOn has the commit of the transaction wait for the server's disk. SET LOCAL would want a BEGIN.
+	syncOn   = "SELECT set_config('synchronous_commit', 'on', true)"
 	syncMark = "SELECT pg_logical_emit_message(true, 'graviton', '')"
-	// isUnsynced divides by zero if the mark of the daemon is gone.
-	isUnsynced = "SELECT 1 / count(*) FROM unsynced WHERE origin = $1"
-	// syncCommit makes the commit of the transaction a flush.
-	syncCommit   = "SELECT set_config('synchronous_commit', 'on', true), 1 / count(*) FROM unsynced WHERE origin = $1"
+	// syncCommit is syncOn, and divides by zero if the mark of the daemon is gone.
+	syncCommit   = syncOn + ", 1 / count(*) FROM unsynced WHERE origin = $1"
 	markUnsynced = "INSERT INTO unsynced (origin) VALUES ($1) ON CONFLICT DO NOTHING"
 )
 
@@ -138,9 +137,7 @@ func (s *names) flushLog(ctx context.Context) error {
 		}
 		defer conn.end(ctx)
 		return conn.exchange(ctx, []statement{
-			{sql: beginUpdate}, {sql: syncOn},
-			{sql: isUnsynced, args: []any{s.origin}, zero: namespace.ErrLost},
-			{sql: syncMark}, {sql: sqlCommit},
+			{sql: beginUpdate}, {sql: syncCommit, args: []any{s.origin}, zero: namespace.ErrLost}, {sql: syncMark}, {sql: sqlCommit},
 		})
 	})
 	if !errors.Is(err, namespace.ErrLost) {

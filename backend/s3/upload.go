@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"sync"
 	"time"
@@ -138,7 +137,7 @@ func (u *upload) sendPart(ctx context.Context, n int, p blob.Vector) error {
 	}
 	var crc uint32
 	if checked {
-		crc = checksumOf(p)
+		crc = p.CRC(castagnoli)
 		in.ChecksumCRC32C = crcHeader(crc)
 	}
 	out, err := u.s.client.UploadPart(ctx, in, u.s.retrying())
@@ -147,13 +146,6 @@ func (u *upload) sendPart(ctx context.Context, n int, p blob.Vector) error {
 	}
 	u.put(n, part{etag: out.ETag, crc: crc, size: size})
 	return nil
-}
-
-func checksumOf(p blob.Vector) (crc uint32) {
-	for _, b := range p {
-		crc = crc32.Update(crc, castagnoli, b)
-	}
-	return crc
 }
 
 func (u *upload) checkPart(n int, size int64) error {
@@ -176,8 +168,8 @@ func (u *upload) put(n int, p part) {
 	u.parts[n] = p
 }
 
-// start makes the multipart upload on its first call. first is the beginning of the first part, or nil if it isn't known yet; check asks
-// for parts with checksums. It returns whether they have some, which the first call decided.
+// start makes the multipart upload on its first call. first is the beginning of the first part, or nil if it isn't known
+// yet; check asks for parts with checksums. It returns whether they have some, which the first call decided.
 func (u *upload) start(ctx context.Context, first []byte, check bool) (id string, checked bool, err error) {
 	select {
 	case u.starting <- struct{}{}:

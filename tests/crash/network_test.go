@@ -48,12 +48,7 @@ func (c *campaign) networkRound(t *testing.T, p *pgtest.Proxy) (lost string) {
 	wait()
 	c.noneFailed(t, ws)
 	lost = c.twice(j) + c.compare(ws, j.durable(false))
-	c.rounds++
-	c.syncs += j.syncs
-	c.inFlight += inFlight
-	if inFlight > 0 {
-		c.busy++
-	}
+	c.count(j, inFlight)
 	return lost
 }
 

@@ -90,14 +90,19 @@ func (c *campaign) round(t *testing.T) (lost string) {
 		c.recover(t)
 	}
 	lost += c.compare(ws, j.durable(c.disk != nil))
+	c.count(j, inFlight)
+	t.Logf("round %d: %d calls in flight at the crash, %d acknowledged so far, %d syncs", c.rounds, inFlight, c.acknowledged, j.syncs)
+	return lost
+}
+
+// count adds a round to what the summary tells.
+func (c *campaign) count(j *journal, inFlight int) {
 	c.rounds++
 	c.syncs += j.syncs
 	c.inFlight += inFlight
 	if inFlight > 0 {
 		c.busy++
 	}
-	t.Logf("round %d: %d calls in flight at the crash, %d acknowledged so far, %d syncs", c.rounds, inFlight, c.acknowledged, j.syncs)
-	return lost
 }
 
 // work has workers begin. wait returns once all have ended.
