@@ -3,7 +3,6 @@ package volume
 import (
 	"context"
 	"errors"
-	"sync"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
 )
@@ -23,7 +22,7 @@ func (v *Volume) GetAttr(ctx context.Context, ino namespace.Ino) (*namespace.Ino
 		commits := n.committed()
 		rec, err := v.inode(ctx, ino)
 		if isNotFound(err) {
-			if rec = v.ghosts.get(ino); rec != nil {
+			if rec = v.removed.get(ino); rec != nil {
 				return rec, nil
 			}
 			return nil, ErrStale
@@ -96,13 +95,16 @@ func (v *Volume) SetAttr(ctx context.Context, ino namespace.Ino, set SetAttr) (*
 		if rec = n.setUnborn(set); rec == nil {
 			err = n.commit(ctx, apply)
 		}
-	case set.isNews() && v.knows(ctx, ino, set, &rec, &err):
+	case set.isNews() && v.knows(ctx, ino, set, &rec):
 	case set.Size != nil:
 		err = n.truncate(ctx, *set.Size, apply)
 	case n.growing():
 		err = n.changeOnly(ctx, apply)
 	default:
 		err = n.commit(ctx, apply)
+	}
+	if errors.Is(err, ErrStale) {
+		return v.removed.setAttr(v, ino, set)
 	}
 	if err != nil {
 		return nil, err
@@ -120,14 +122,9 @@ func (s *SetAttr) isNews() bool {
 		s.Mode == nil && s.UID == nil && s.GID == nil && s.Size == nil && s.Atime == nil && s.SameOwner == nil
 }
 
-// knows reports whether the times are those that the inode has already, which is usual, or there is no such inode any
-// more, as after the last unlink: then nothing is to be written.
-func (v *Volume) knows(ctx context.Context, ino namespace.Ino, set SetAttr, rec **namespace.Inode, gone *error) bool {
+// knows reports whether the times are those that the inode has already, which is usual: then nothing is to be written.
+func (v *Volume) knows(ctx context.Context, ino namespace.Ino, set SetAttr, rec **namespace.Inode) bool {
 	have, err := v.GetAttr(ctx, ino)
-	if errors.Is(err, ErrStale) || v.ghosts.get(ino) != nil {
-		*gone = ErrStale
-		return true
-	}
 	if err != nil || have.Mtime != *set.Mtime || have.Ctime != *set.Ctime {
 		return false
 	}
@@ -172,39 +169,6 @@ func (v *Volume) applySet(r *namespace.Inode, set SetAttr) (dropCaps bool) {
 	}
 	return dropCaps
 }
-
-// ghosts remembers inodes that were removed while the kernel still knows them, as the working directory of a process
-// may: their attributes can be asked for until the kernel forgets them.
-type ghosts struct {
-	mu sync.Mutex
-	m  map[namespace.Ino]*namespace.Inode
-}
-
-func (g *ghosts) add(rec *namespace.Inode) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.m[rec.Ino] = rec
-}
-
-func (g *ghosts) get(ino namespace.Ino) *namespace.Inode {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	rec := g.m[ino]
-	if rec == nil {
-		return nil
-	}
-	c := *rec
-	return &c
-}
-
-func (g *ghosts) remove(ino namespace.Ino) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	delete(g.m, ino)
-}
-
-// Forget says that the kernel doesn't know the inode any more.
-func (v *Volume) Forget(ino namespace.Ino) { v.ghosts.remove(ino) }
 
 // Statfs is the volume's size; see statfs(2).
 type Statfs struct {

@@ -31,7 +31,8 @@ type Handle struct {
 // Ino is the open inode.
 func (h *Handle) Ino() namespace.Ino { return h.n.ino }
 
-// Open opens a file or directory. An inode that doesn't exist any more is ErrStale.
+// Open opens a file or directory. An inode that doesn't exist any more is ErrStale, but for a directory that was removed
+// here and that the kernel still knows, as the working directory of a process: it is empty.
 func (v *Volume) Open(ctx context.Context, ino namespace.Ino, flags OpenFlags) (*Handle, error) {
 	if flags.Write {
 		if err := v.writable(ctx); err != nil {
@@ -39,6 +40,11 @@ func (v *Volume) Open(ctx context.Context, ino namespace.Ino, flags OpenFlags) (
 		}
 	}
 	n := v.nodes.get(v, ino)
+	if v.removed.isDir(ino) {
+		n.life.Lock()
+		defer n.life.Unlock()
+		return n.newHandle(flags), nil
+	}
 	if v.cfg.Shared {
 		return n.openShared(ctx, flags)
 	}

@@ -157,8 +157,8 @@ func (r *removal) done(err error) {
 		if err == nil {
 			h.n.orphan = h.orphan
 			h.n.gone = !h.orphan
+			r.v.removed.add(h.rec)
 			if h.n.gone {
-				r.v.ghosts.add(h.rec)
 				r.v.atimes.forget(h.rec.Ino)
 			}
 		}

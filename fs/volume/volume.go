@@ -66,7 +66,7 @@ type Volume struct {
 	nodes   nodes
 	dirty   *budget
 	atimes  atimes
-	ghosts  ghosts
+	removed removed
 	births  births
 	known   known
 	told    told
@@ -111,7 +111,7 @@ func Open(ctx context.Context, ns namespace.Store, blobs blob.Store, cfg Config)
 	}
 	v.nodes.m = map[namespace.Ino]*node{}
 	v.atimes.m = map[namespace.Ino]namespace.Time{}
-	v.ghosts.m = map[namespace.Ino]*namespace.Inode{}
+	v.removed.init()
 	v.births.m = map[namespace.DentryKey]*node{}
 	v.dirty = newBudget(cfg.Dirty)
 	v.told.init()
