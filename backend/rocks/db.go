@@ -32,12 +32,13 @@ type DB struct {
 	reads  *grocksdb.ReadOptions  // of records
 	bulk   *grocksdb.ReadOptions  // of blob data, which has its own checksums
 
-	space   space
-	syncer  syncer
-	reclaim reclaimer
-	files   files
-	blobs   *blobs
-	names   *names
+	space     space
+	syncer    syncer
+	logFailed atomic.Bool // a write failed: see syncLog
+	reclaim   reclaimer
+	files     files
+	blobs     *blobs
+	names     *names
 
 	refs   atomic.Int64 // operations under way
 	closed atomic.Bool
@@ -209,7 +210,10 @@ func (db *DB) get(ro *grocksdb.ReadOptions, cf int, key []byte) ([]byte, error) 
 // write applies a batch and counts what it adds for the syncer.
 func (db *DB) write(wo *grocksdb.WriteOptions, wb *grocksdb.WriteBatch) error {
 	err := classify(db.db.Write(wo, wb))
-	if err == nil && wo == db.logged {
+	switch {
+	case err != nil:
+		db.logFailed.Store(true)
+	case wo == db.logged:
 		db.syncer.wrote()
 	}
 	return err

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/linxGnu/grocksdb"
 )
 
 // syncer syncs the log for many callers at once: those who come while a sync is running share the next one, because
@@ -94,9 +96,23 @@ func (s *syncer) every(ctx context.Context, d time.Duration, log *slog.Logger) {
 }
 
 // syncLog makes the log durable.
+//
+// A log whose writer has failed must not be synced: Debian's library is built with assertions, and one of them ends the
+// process. So after a failed write a sync begins with a synced write of nothing, which is refused while the engine is in
+// error, and goes to a new log after that.
 func (db *DB) syncLog() error {
 	if noSync {
 		return nil
+	}
+	if db.logFailed.Load() {
+		wo, wb := grocksdb.NewDefaultWriteOptions(), grocksdb.NewWriteBatch()
+		defer wo.Destroy()
+		defer wb.Destroy()
+		wo.SetSync(true)
+		if err := db.db.Write(wo, wb); err != nil {
+			return classify(err)
+		}
+		db.logFailed.Store(false)
 	}
 	return classify(db.db.FlushWAL(true))
 }
