@@ -10,8 +10,9 @@ import (
 	"github.com/graviton-fs/graviton/backend/namespace"
 )
 
-// Version is the version of the format that Write writes. Load reads it and all before it.
-const Version = 1
+// Version is the version of the format that Write writes. Load reads it and all before it. Since 2 inodes have Flags,
+// extents may be Unwritten, and the volume has a Generation.
+const Version = 2
 
 // format begins each dump.
 const format = "graviton-dump"

@@ -81,6 +81,25 @@ func fill(t testing.TB, ns namespace.Store, recs []namespace.Record) {
 	check(t, put(t.Context(), ns, recs))
 }
 
+// checkGeneration wants a namespace that was loaded to have another generation than the one that was dumped: numbers that
+// were given out after the dump are given out again.
+func checkGeneration(t testing.TB, from, to namespace.Store) {
+	t.Helper()
+	generation := func(ns namespace.Store) (g uint32) {
+		check(t, ns.View(t.Context(), namespace.Want{}, func(tx namespace.Tx) error {
+			vol, err := namespace.Get[*namespace.Volume](tx, namespace.VolumeKey{})
+			if err == nil {
+				g = vol.Generation
+			}
+			return err
+		}))
+		return g
+	}
+	if a, b := generation(from), generation(to); a == b || b == 0 {
+		t.Errorf("the generation was %d and is %d after the load", a, b)
+	}
+}
+
 // all reads every record.
 func all(t testing.TB, ns namespace.Store) (list []namespace.Record) {
 	t.Helper()
@@ -94,7 +113,8 @@ func all(t testing.TB, ns namespace.Store) (list []namespace.Record) {
 				list = append(list, rec)
 			}
 		}
-		vol, err := tx.Get(namespace.VolumeKey{})
+		vol, err := namespace.Get[*namespace.Volume](tx, namespace.VolumeKey{})
+		vol.Generation = 0 // see checkGeneration
 		list = append(list, vol)
 		return err
 	}))
@@ -118,6 +138,7 @@ func TestRoundTrip(t *testing.T) {
 	if got, want := all(t, to), all(t, from); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}
+	checkGeneration(t, from, to)
 	// What a store keeps by itself beside the records came with them.
 	check(t, to.View(t.Context(), namespace.Want{}, func(tx namespace.Tx) error {
 		d, err := namespace.Get[*namespace.Dentry](tx, namespace.CookieKey{Parent: 1, Cookie: 22})

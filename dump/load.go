@@ -180,6 +180,7 @@ func load(ctx context.Context, r io.Reader, ns namespace.Store) (Header, Summary
 		}
 	}
 	vol := h.Volume
+	vol.Generation = namespace.NewGeneration() // numbers that were given out after the dump are given out again
 	if err := put(ctx, ns, append(batch, &vol)); err != nil {
 		return h, found, err
 	}

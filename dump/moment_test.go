@@ -42,6 +42,7 @@ func TestBetweenStores(t *testing.T) {
 				if !reflect.DeepEqual(sum, loaded) {
 					t.Errorf("dumped %v, loaded %v", sum, loaded)
 				}
+				checkGeneration(t, from, to)
 				if got, want := all(t, to), all(t, from); !reflect.DeepEqual(got, want) {
 					t.Errorf("got  %v\nwant %v", got, want)
 				}

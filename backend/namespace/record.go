@@ -1,6 +1,7 @@
 package namespace
 
 import (
+	"crypto/rand"
 	"encoding/binary"
 	"time"
 
@@ -113,18 +114,34 @@ type Volume struct {
 	ID      uuid.UUID
 	Created Time
 	NextID  uint64 // the first number (inode, cookie) not yet handed to a daemon
+	// Generation is part of file handles (see open_by_handle_at(2)). It is another one whenever NextID may have gone
+	// back, so that a number which is given out anew doesn't make an old handle lead to the new file.
+	Generation uint32
+}
+
+// FirstGeneration is the Generation of volumes that were made before there was one.
+const FirstGeneration = 1
+
+// NewGeneration returns a Generation that no volume had before, as far as chance allows.
+func NewGeneration() uint32 {
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
+	return max(binary.BigEndian.Uint32(b[:]), FirstGeneration+1)
 }
 
 // Inode is a file of any type. Mode holds the type (S_IFMT) and permission bits, as st_mode.
 type Inode struct {
 	Ino    Ino
 	Mode   uint32
+	Flags  InodeFlags
 	UID    uint32
 	GID    uint32
 	Nlink  uint32
 	Rdev   uint32
 	Size   uint64 // bytes; of a symlink the length of Target, of a directory 0
-	Bytes  uint64 // sum of its extents' lengths
+	// Bytes is what st_blocks counts: the blocks of BlockSize that any of its extents touches, in bytes. Volumes of before
+	// have the sum of their extents' lengths here, until they change.
+	Bytes  uint64
 	Atime  Time
 	Mtime  Time
 	Ctime  Time
@@ -132,6 +149,36 @@ type Inode struct {
 	Parent Ino    // a directory's parent; of another type where its last name was made, as a hint for messages
 	Target string // of a symlink
 }
+
+// InodeFlags are facts about an inode that save a look at other records.
+type InodeFlags uint16
+
+// The flags. An inode of before has none of them.
+const (
+	// FlagNoXattrs: it has no Xattr. Whoever puts one takes the flag away.
+	FlagNoXattrs InodeFlags = 1 << iota
+	// FlagACL: it may have an access control list beyond its permission bits; see acl(5).
+	FlagACL
+	// FlagDefaultACL: it is a directory that may have a default access control list.
+	FlagDefaultACL
+)
+
+// ModeAndFlags returns both as one number, in which stores keep them: Mode is the lower 16 bits.
+func (r *Inode) ModeAndFlags() uint64 { return uint64(r.Mode)&modeBits | uint64(r.Flags)<<modeSize }
+
+// SetModeAndFlags is the inverse of ModeAndFlags. It reports whether the number is one.
+func (r *Inode) SetModeAndFlags(v uint64) bool {
+	r.Mode, r.Flags = uint32(v&modeBits), InodeFlags(v>>modeSize)
+	return v>>(2*modeSize) == 0
+}
+
+const (
+	modeSize = 16
+	modeBits = 1<<modeSize - 1
+)
+
+// BlockSize is the unit in which space is allocated to files, in bytes; see Inode.Bytes.
+const BlockSize = 4096
 
 // Dentry is a name in a directory.
 type Dentry struct {
@@ -149,14 +196,16 @@ const (
 )
 
 // Extent says where Len bytes of a file from offset Off are: in Inline, or in Blob from BlobOff on. Extents of an inode
-// don't overlap; what none covers reads as zeros.
+// don't overlap; what none covers reads as zeros. So does an Unwritten extent: it is space that was allocated, as by
+// fallocate(2), and has no data. It may lie behind the end of the file.
 type Extent struct {
-	Ino     Ino
-	Off     uint64
-	Len     uint64
-	Blob    blob.Key // empty when inline
-	BlobOff uint64
-	Inline  []byte // Len bytes
+	Ino       Ino
+	Off       uint64
+	Len       uint64
+	Blob      blob.Key // empty when inline or unwritten
+	BlobOff   uint64
+	Inline    []byte // Len bytes
+	Unwritten bool
 }
 
 // End is the offset behind the extent.

@@ -60,7 +60,7 @@ func extentArrays(ino namespace.Ino, list []namespace.Record) []any {
 	for i, rec := range list {
 		e := rec.(*namespace.Extent)
 		ends[i], lens[i], offs[i] = int64(e.End()), int64(e.Len), int64(e.BlobOff)
-		if e.Blob != "" {
+		if e.Blob != "" || e.Unwritten {
 			blobs[i] = []byte(e.Blob)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 
 // Columns of the records, in the order in which their decoders take them.
 const (
-	volumeColumns = "format, id, created, created_ns, next_id"
+	volumeColumns = "format, id, created, created_ns, next_id, generation"
 	inodeColumns  = "ino, mode, uid, gid, nlink, rdev, size, bytes, parent, " +
 		"atime, atime_ns, mtime, mtime_ns, ctime, ctime_ns, btime, btime_ns, target"
 	dentryColumns  = "parent, name, ino, type, cookie"
@@ -102,15 +102,20 @@ func (r *row) volume() *namespace.Volume {
 	copy(v.ID[:], r.next(len(v.ID)))
 	v.Created = r.time()
 	v.NextID = r.uint64()
+	v.Generation = r.uint32()
 	return v
 }
 
 func (r *row) inode() *namespace.Inode {
-	return &namespace.Inode{
-		Ino: r.ino(), Mode: r.uint32(), UID: r.uint32(), GID: r.uint32(), Nlink: r.uint32(), Rdev: r.uint32(),
-		Size: r.uint64(), Bytes: r.uint64(), Parent: r.ino(),
-		Atime: r.time(), Mtime: r.time(), Ctime: r.time(), Btime: r.time(), Target: r.string(),
+	i := &namespace.Inode{Ino: r.ino()}
+	if !i.SetModeAndFlags(r.uint64()) {
+		r.bad = true
 	}
+	i.UID, i.GID, i.Nlink, i.Rdev = r.uint32(), r.uint32(), r.uint32(), r.uint32()
+	i.Size, i.Bytes, i.Parent = r.uint64(), r.uint64(), r.ino()
+	i.Atime, i.Mtime, i.Ctime, i.Btime = r.time(), r.time(), r.time(), r.time()
+	i.Target = r.string()
+	return i
 }
 
 func (r *row) dentry() *namespace.Dentry {
@@ -122,7 +127,8 @@ func (r *row) extent() *namespace.Extent {
 	end := r.uint64()
 	e.Len = r.uint64()
 	e.Off = end - e.Len
-	e.Blob = blob.Key(r.string())
+	key := r.next(0)
+	e.Blob, e.Unwritten = blob.Key(key), key != nil && len(key) == 0 // an inline one has null
 	e.BlobOff = r.uint64()
 	e.Inline = r.bytes()
 	return e

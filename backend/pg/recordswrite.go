@@ -13,9 +13,9 @@ func upsert(table, key, columns, values, update string) string {
 }
 
 var (
-	putVolume = upsert("volume", "one", volumeColumns, "$1, $2, $3, $4, $5",
+	putVolume = upsert("volume", "one", volumeColumns, "$1, $2, $3, $4, $5, $6",
 		"format = EXCLUDED.format, id = EXCLUDED.id, created = EXCLUDED.created, created_ns = EXCLUDED.created_ns, "+
-			"next_id = EXCLUDED.next_id")
+			"next_id = EXCLUDED.next_id, generation = EXCLUDED.generation")
 	putInode = upsert("inodes", "ino", inodeColumns,
 		"$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18",
 		"mode = EXCLUDED.mode, uid = EXCLUDED.uid, gid = EXCLUDED.gid, nlink = EXCLUDED.nlink, rdev = EXCLUDED.rdev, "+
@@ -75,20 +75,21 @@ const (
 func writePut(rec namespace.Record) []statement {
 	switch r := rec.(type) {
 	case *namespace.Volume:
-		return one(putVolume, int64(r.Format), [16]byte(r.ID), r.Created.Sec, int32(r.Created.Nsec), int64(r.NextID))
+		return one(putVolume, int64(r.Format), [16]byte(r.ID), r.Created.Sec, int32(r.Created.Nsec), int64(r.NextID),
+			int64(r.Generation))
 	case *namespace.Inode:
 		var target []byte
 		if r.Target != "" {
 			target = []byte(r.Target)
 		}
-		return one(putInode, int64(r.Ino), int64(r.Mode), int64(r.UID), int64(r.GID), int64(r.Nlink), int64(r.Rdev),
+		return one(putInode, int64(r.Ino), int64(r.ModeAndFlags()), int64(r.UID), int64(r.GID), int64(r.Nlink), int64(r.Rdev),
 			int64(r.Size), int64(r.Bytes), int64(r.Parent), r.Atime.Sec, int32(r.Atime.Nsec), r.Mtime.Sec,
 			int32(r.Mtime.Nsec), r.Ctime.Sec, int32(r.Ctime.Nsec), r.Btime.Sec, int32(r.Btime.Nsec), target)
 	case *namespace.Dentry:
 		return one(putDentry, int64(r.Parent), []byte(r.Name), int64(r.Ino), int64(r.Type), int64(r.Cookie))
 	case *namespace.Extent:
 		var key, inline []byte
-		if r.Blob != "" {
+		if r.Blob != "" || r.Unwritten {
 			key = []byte(r.Blob)
 		} else if inline = r.Inline; inline == nil {
 			inline = []byte{}

@@ -148,7 +148,7 @@ func (t *tx) Put(rec namespace.Record) {
 	if !t.writable() {
 		return
 	}
-	if e, ok := rec.(*namespace.Extent); ok && e.Blob == "" && uint64(len(e.Inline)) != e.Len {
+	if e, ok := rec.(*namespace.Extent); ok && e.Blob == "" && !e.Unwritten && uint64(len(e.Inline)) != e.Len {
 		t.fail(fmt.Errorf("extent of %d bytes with %d inline", e.Len, len(e.Inline)))
 		return
 	}

@@ -14,7 +14,8 @@ func appendRecord(b []byte, rec namespace.Record) []byte {
 		b = binary.AppendUvarint(b, uint64(r.Format))
 		b = append(b, r.ID[:]...)
 		b = appendTime(b, r.Created)
-		return binary.AppendUvarint(b, r.NextID)
+		b = binary.AppendUvarint(b, r.NextID)
+		return binary.AppendUvarint(b, uint64(r.Generation))
 	case *namespace.Inode:
 		return appendInode(b, r)
 	case *namespace.Dentry:
@@ -52,7 +53,7 @@ func appendRecord(b []byte, rec namespace.Record) []byte {
 }
 
 func appendInode(b []byte, r *namespace.Inode) []byte {
-	b = binary.AppendUvarint(b, uint64(r.Mode))
+	b = binary.AppendUvarint(b, r.ModeAndFlags())
 	b = binary.AppendUvarint(b, uint64(r.UID))
 	b = binary.AppendUvarint(b, uint64(r.GID))
 	b = binary.AppendUvarint(b, uint64(r.Nlink))
@@ -69,12 +70,16 @@ func appendInode(b []byte, r *namespace.Inode) []byte {
 
 // What follows an extent's length.
 const (
-	extentBlob   = 0
-	extentInline = 1
+	extentBlob      = 0
+	extentInline    = 1
+	extentUnwritten = 2
 )
 
 func appendExtent(b []byte, r *namespace.Extent) []byte {
 	b = binary.AppendUvarint(b, r.Len)
+	if r.Unwritten {
+		return append(b, extentUnwritten)
+	}
 	if r.Blob == "" {
 		return append(append(b, extentInline), r.Inline...)
 	}

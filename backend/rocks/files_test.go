@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -214,7 +215,7 @@ func TestUpgrade(t *testing.T) {
 	}
 	value, err := db.get(db.reads, cfDefault, formatKey)
 	check(t, err)
-	if string(value) != "2" {
+	if string(value) != strconv.Itoa(Format) {
 		t.Errorf("format %s", value)
 	}
 }

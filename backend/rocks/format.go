@@ -10,8 +10,9 @@ import (
 	"github.com/linxGnu/grocksdb"
 )
 
-// Format is the version of what this package writes to disk. Since 2 uploads are data files.
-const Format = 2
+// Format is the version of what this package writes to disk. Since 2 uploads are data files; since 3 inodes have flags,
+// extents may be unwritten, and the volume has a generation.
+const Format = 3
 
 var formatKey = []byte("format")
 
@@ -51,6 +52,8 @@ func (db *DB) checkFormat() error {
 	case n > Format:
 		return fmt.Errorf("%w: the store has format %d, this program knows up to %d: use a newer graviton",
 			ErrFormat, n, Format)
+	case n == 2: // what it has is read as it is
+		return db.writeFormat()
 	case n == 1:
 		return db.upgradeFrom1()
 	case n < 1:
@@ -84,7 +87,7 @@ func (db *DB) upgradeFrom1() error {
 	return classify(db.db.Write(wo, wb))
 }
 
-// markFormat writes the format, durably: all else rests on it. A database with data but no format isn't ours.
+// markFormat writes the format of a new database. One with data but no format isn't ours.
 func (db *DB) markFormat() error {
 	for _, cf := range db.cfs {
 		it := db.db.NewIteratorCF(db.reads, cf)
@@ -98,6 +101,11 @@ func (db *DB) markFormat() error {
 			return fmt.Errorf("%w: the database was not written by graviton", ErrFormat)
 		}
 	}
+	return db.writeFormat()
+}
+
+// writeFormat marks the database with this program's format, durably: all else rests on it.
+func (db *DB) writeFormat() error {
 	wo := grocksdb.NewDefaultWriteOptions()
 	defer wo.Destroy()
 	wo.SetSync(!noSync)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -48,8 +49,39 @@ func TestLocked(t *testing.T) {
 	check(t, db.Close())
 }
 
+// TestFormat2 opens a database of format 2, which had no generation and no flags.
+func TestFormat2(t *testing.T) {
+	dir := t.TempDir()
+	db := open(t, Config{Path: dir})
+	vol := &namespace.Volume{Format: 1, NextID: 40, Generation: 7}
+	value := appendRecord(nil, vol)
+	key, _ := appendKey(nil, vol.Key())
+	for key, value := range map[string][]byte{string(key): value[:len(value)-1], string(formatKey): []byte("2")} {
+		family := cfDefault
+		if key != string(formatKey) {
+			family = familyOf([]byte(key))
+		}
+		check(t, db.db.PutCF(db.logged, db.cfs[family], []byte(key), value))
+	}
+	check(t, db.Close())
+	db = open(t, Config{Path: dir})
+	defer db.Close()
+	check(t, db.Namespace().View(t.Context(), namespace.Want{}, func(tx namespace.Tx) error {
+		got, err := namespace.Get[*namespace.Volume](tx, namespace.VolumeKey{})
+		if err == nil && (got.NextID != 40 || got.Generation != namespace.FirstGeneration) {
+			t.Errorf("the volume is %+v", got)
+		}
+		return err
+	}))
+	format, err := db.get(db.reads, cfDefault, formatKey)
+	check(t, err)
+	if string(format) != strconv.Itoa(Format) {
+		t.Errorf("format %s", format)
+	}
+}
+
 func TestFormat(t *testing.T) {
-	for value, says := range map[string]string{"3": "newer graviton", "0": "never was", "x": "no format number"} {
+	for value, says := range map[string]string{"4": "newer graviton", "0": "never was", "x": "no format number"} {
 		dir := t.TempDir()
 		db := open(t, Config{Path: dir})
 		check(t, db.db.PutCF(db.logged, db.cfs[cfDefault], formatKey, []byte(value)))

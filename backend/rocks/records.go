@@ -49,6 +49,10 @@ func decodeVolume(value []byte) (namespace.Record, error) {
 	copy(r.ID[:], d.take(uint64(len(r.ID))))
 	r.Created = d.time()
 	r.NextID = d.uint()
+	r.Generation = namespace.FirstGeneration
+	if d.err == nil && len(d.b) > 0 { // format 2 wrote no more
+		r.Generation = d.uint32()
+	}
 	return r, d.end()
 }
 
@@ -58,12 +62,14 @@ func decodeInode(key, value []byte) (namespace.Record, error) {
 		return nil, err
 	}
 	d := newDecoder(value)
-	r := &namespace.Inode{
-		Ino: namespace.Ino(ino), Mode: d.uint32(), UID: d.uint32(), GID: d.uint32(), Nlink: d.uint32(),
-		Rdev: d.uint32(), Size: d.uint(), Bytes: d.uint(),
-		Atime: d.time(), Mtime: d.time(), Ctime: d.time(), Btime: d.time(),
-		Parent: namespace.Ino(d.uint()),
+	r := &namespace.Inode{Ino: namespace.Ino(ino)}
+	if !r.SetModeAndFlags(d.uint()) {
+		d.fail()
 	}
+	r.UID, r.GID, r.Nlink, r.Rdev = d.uint32(), d.uint32(), d.uint32(), d.uint32()
+	r.Size, r.Bytes = d.uint(), d.uint()
+	r.Atime, r.Mtime, r.Ctime, r.Btime = d.time(), d.time(), d.time(), d.time()
+	r.Parent = namespace.Ino(d.uint())
 	r.Target = string(d.rest())
 	return r, d.end()
 }
@@ -113,6 +119,8 @@ func decodeExtent(key, value []byte) (namespace.Record, error) {
 			d.fail()
 		}
 		r.BlobOff = d.uint()
+	case extentUnwritten:
+		r.Unwritten = true
 	default:
 		d.fail()
 	}

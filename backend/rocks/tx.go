@@ -95,7 +95,7 @@ func (t *tx) Put(rec namespace.Record) {
 	case *namespace.Blob:
 		t.indexBlob(r)
 	case *namespace.Extent:
-		if r.Blob == "" && uint64(len(r.Inline)) != r.Len {
+		if r.Blob == "" && !r.Unwritten && uint64(len(r.Inline)) != r.Len {
 			t.fail(fmt.Errorf("extent of %d bytes with %d inline", r.Len, len(r.Inline)))
 			return
 		}

@@ -279,7 +279,7 @@ func (v *Volume) format(tx namespace.Tx) *namespace.Volume {
 	if mode == 0 {
 		mode = 0o755
 	}
-	vol := &namespace.Volume{Format: Format, ID: v.cfg.ID, Created: now, NextID: namespace.FirstFree}
+	vol := &namespace.Volume{Format: Format, ID: v.cfg.ID, Created: now, NextID: namespace.FirstFree, Generation: namespace.NewGeneration()}
 	if vol.ID == uuid.Nil {
 		vol.ID = uuid.New()
 	}

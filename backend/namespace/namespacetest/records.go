@@ -18,15 +18,16 @@ func at(n int64) namespace.Time { return namespace.Time{Sec: 1_700_000_000 + n, 
 // samples has one record of each kind, two where a kind has two shapes.
 func samples() []namespace.Record {
 	return []namespace.Record{
-		&namespace.Volume{Format: 3, ID: uuid.UUID{1, 2, 3, 15: 16}, Created: at(0), NextID: 4711},
+		&namespace.Volume{Format: 3, ID: uuid.UUID{1, 2, 3, 15: 16}, Created: at(0), NextID: 4711, Generation: 1 << 31},
 		&namespace.Inode{
 			Ino: 17, Mode: 0o104755, UID: 1000, GID: 100, Nlink: 2, Rdev: 0x801, Size: 1 << 40, Bytes: 1 << 39,
 			Atime: at(1), Mtime: at(2), Ctime: at(3), Btime: at(4), Parent: namespace.Root,
 		},
-		&namespace.Inode{Ino: 18, Mode: 0o120777, Nlink: 1, Size: 6, Target: "../a b"},
+		&namespace.Inode{Ino: 18, Mode: 0o120777, Flags: namespace.FlagNoXattrs | 1<<15, Nlink: 1, Size: 6, Target: "../a b"},
 		&namespace.Dentry{Parent: namespace.Root, Name: "file", Ino: 17, Type: 0o100000, Cookie: 5},
 		&namespace.Extent{Ino: 17, Off: 4096, Len: 8192, Blob: blob.NewKey(1, 2), BlobOff: 100},
 		&namespace.Extent{Ino: 17, Off: 1 << 30, Len: 5, Inline: []byte("hello")},
+		&namespace.Extent{Ino: 17, Off: 1<<30 + 5, Len: 1 << 40, Unwritten: true},
 		&namespace.Xattr{Ino: 17, Name: "user.a", Value: []byte("b\x00c")},
 		&namespace.Blob{Blob: blob.NewKey(1, 2), Size: 9000, Refs: 1, Pinned: true, Since: at(5)},
 		&namespace.Orphan{Ino: 19, Session: 77},
@@ -46,7 +47,7 @@ func extremes() []namespace.Record {
 		&namespace.Volume{},
 		&namespace.Inode{Ino: 1 << 62},
 		&namespace.Inode{
-			Ino: 20, Mode: math.MaxUint32, UID: math.MaxUint32, GID: math.MaxUint32, Nlink: math.MaxUint32,
+			Ino: 20, Mode: math.MaxUint16, Flags: math.MaxUint16, UID: math.MaxUint32, GID: math.MaxUint32, Nlink: math.MaxUint32,
 			Rdev: math.MaxUint32, Size: math.MaxInt64, Bytes: math.MaxInt64,
 			Atime: early, Mtime: early, Ctime: namespace.Time{Sec: 1 << 33}, Btime: early, Parent: 1 << 62,
 			Target: strings.Repeat("x\xff", 2047),
