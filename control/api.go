@@ -52,29 +52,32 @@ type BlobInfo struct {
 
 // FileInfo is a file, for a person or a program to read.
 type FileInfo struct {
-	Path    string       `json:"path"`
-	Inode   uint64       `json:"inode"`
-	Type    string       `json:"type"`
-	Mode    string       `json:"mode"` // octal permission bits
-	UID     uint32       `json:"uid"`
-	GID     uint32       `json:"gid"`
-	Links   uint32       `json:"links"`
-	Size    uint64       `json:"size"`
-	Stored  uint64       `json:"stored"` // bytes that its extents cover
-	Atime   time.Time    `json:"atime"`
-	Mtime   time.Time    `json:"mtime"`
-	Ctime   time.Time    `json:"ctime"`
-	Btime   time.Time    `json:"btime"`
-	Target  string       `json:"target,omitempty"` // of a symlink
-	Extents []ExtentInfo `json:"extents,omitempty"`
+	Path   string `json:"path"`
+	Inode  uint64 `json:"inode"`
+	Type   string `json:"type"`
+	Mode   string `json:"mode"` // octal permission bits
+	UID    uint32 `json:"uid"`
+	GID    uint32 `json:"gid"`
+	Links  uint32 `json:"links"`
+	Size   uint64 `json:"size"`
+	Stored uint64 `json:"stored"` // bytes that its extents have data for
+	// Allocated is st_blocks in bytes: the blocks that its extents touch.
+	Allocated uint64       `json:"allocated"`
+	Atime     time.Time    `json:"atime"`
+	Mtime     time.Time    `json:"mtime"`
+	Ctime     time.Time    `json:"ctime"`
+	Btime     time.Time    `json:"btime"`
+	Target    string       `json:"target,omitempty"` // of a symlink
+	Extents   []ExtentInfo `json:"extents,omitempty"`
 }
 
 // ExtentInfo is a range of a file and where its bytes are.
 type ExtentInfo struct {
 	Offset     uint64 `json:"offset"`
 	Length     uint64 `json:"length"`
-	Blob       string `json:"blob,omitempty"` // empty when inline
+	Blob       string `json:"blob,omitempty"` // empty when inline or unwritten
 	BlobOffset uint64 `json:"blobOffset,omitempty"`
+	Unwritten  bool   `json:"unwritten,omitempty"` // allocated, and reads as zeros
 }
 
 // Status is a daemon and what it is doing.

@@ -27,12 +27,15 @@ func (l Local) StatPath(ctx context.Context, path string) (FileInfo, error) {
 	}
 	info := FileInfo{
 		Path: path, Inode: uint64(rec.Ino), Type: typeName(rec.Mode), Mode: fmt.Sprintf("%04o", rec.Mode&0o7777),
-		UID: rec.UID, GID: rec.GID, Links: rec.Nlink, Size: rec.Size, Stored: rec.Bytes, Target: rec.Target,
+		UID: rec.UID, GID: rec.GID, Links: rec.Nlink, Size: rec.Size, Allocated: rec.Bytes, Target: rec.Target,
 		Atime: rec.Atime.Time(), Mtime: rec.Mtime.Time(), Ctime: rec.Ctime.Time(), Btime: rec.Btime.Time(),
 	}
 	list, err := l.Volume.Extents(ctx, rec.Ino)
 	for _, x := range list {
-		e := ExtentInfo{Offset: x.Off, Length: x.Len, BlobOffset: x.BlobOff}
+		e := ExtentInfo{Offset: x.Off, Length: x.Len, BlobOffset: x.BlobOff, Unwritten: x.Unwritten}
+		if !x.Unwritten {
+			info.Stored += x.Len
+		}
 		if x.Blob != "" {
 			e.Blob = x.Blob.String()
 		}

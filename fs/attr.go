@@ -35,7 +35,7 @@ func (f *FS) Statx(cancel <-chan struct{}, in *fuse.StatxIn, out *fuse.StatxOut)
 	out.Statx = fuse.Statx{
 		Mask: unix.STATX_BASIC_STATS | unix.STATX_BTIME, Blksize: blockSize,
 		Nlink: rec.Nlink, Uid: rec.UID, Gid: rec.GID, Mode: uint16(rec.Mode),
-		Ino: uint64(rec.Ino), Size: rec.Size, Blocks: (rec.Bytes + 511) / 512,
+		Ino: uint64(rec.Ino), Size: rec.Size, Blocks: sectors(rec),
 		Atime: sxTime(rec.Atime), Btime: sxTime(rec.Btime), Ctime: sxTime(rec.Ctime), Mtime: sxTime(rec.Mtime),
 		RdevMajor: unix.Major(uint64(rec.Rdev)), RdevMinor: unix.Minor(uint64(rec.Rdev)),
 	}

@@ -17,7 +17,7 @@ import (
 )
 
 // blockSize is the unit of st_blksize and of statfs, in bytes.
-const blockSize = 4096
+const blockSize = namespace.BlockSize
 
 // FS answers the kernel's requests for one mounted volume. It implements fuse.RawFileSystem.
 type FS struct {
@@ -76,13 +76,18 @@ func background() context.Context { return context.Background() }
 // fillAttr translates an inode.
 func fillAttr(out *fuse.Attr, rec *namespace.Inode) {
 	*out = fuse.Attr{
-		Ino: uint64(rec.Ino), Size: rec.Size, Blocks: (rec.Bytes + 511) / 512,
+		Ino: uint64(rec.Ino), Size: rec.Size, Blocks: sectors(rec),
 		Atime: uint64(rec.Atime.Sec), Atimensec: rec.Atime.Nsec,
 		Mtime: uint64(rec.Mtime.Sec), Mtimensec: rec.Mtime.Nsec,
 		Ctime: uint64(rec.Ctime.Sec), Ctimensec: rec.Ctime.Nsec,
 		Mode: rec.Mode, Nlink: rec.Nlink, Owner: fuse.Owner{Uid: rec.UID, Gid: rec.GID},
 		Rdev: rec.Rdev, Blksize: blockSize,
 	}
+}
+
+// sectors is st_blocks, in units of 512 bytes: whole blocks, as on a disk. Volumes of before count bytes.
+func sectors(rec *namespace.Inode) uint64 {
+	return (rec.Bytes + namespace.BlockSize - 1) / namespace.BlockSize * (namespace.BlockSize / 512)
 }
 
 // fillEntry translates the outcome of a lookup.

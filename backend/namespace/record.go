@@ -131,14 +131,14 @@ func NewGeneration() uint32 {
 
 // Inode is a file of any type. Mode holds the type (S_IFMT) and permission bits, as st_mode.
 type Inode struct {
-	Ino    Ino
-	Mode   uint32
-	Flags  InodeFlags
-	UID    uint32
-	GID    uint32
-	Nlink  uint32
-	Rdev   uint32
-	Size   uint64 // bytes; of a symlink the length of Target, of a directory 0
+	Ino   Ino
+	Mode  uint32
+	Flags InodeFlags
+	UID   uint32
+	GID   uint32
+	Nlink uint32
+	Rdev  uint32
+	Size  uint64 // bytes; of a symlink the length of Target, of a directory 0
 	// Bytes is what st_blocks counts: the blocks of BlockSize that any of its extents touches, in bytes. Volumes of before
 	// have the sum of their extents' lengths here, until they change.
 	Bytes  uint64
@@ -210,6 +210,9 @@ type Extent struct {
 
 // End is the offset behind the extent.
 func (e *Extent) End() uint64 { return e.Off + e.Len }
+
+// IsInline reports whether the extent's bytes are in its record.
+func (e *Extent) IsInline() bool { return e.Blob == "" && !e.Unwritten }
 
 // Xattr is an extended attribute.
 type Xattr struct {

@@ -51,7 +51,7 @@ func printFile(out io.Writer, f control.FileInfo) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintf(w, "path\t%s\n", f.Path)
 	fmt.Fprintf(w, "type\t%s, inode %d, %d links, mode %s, owner %d:%d\n", f.Type, f.Inode, f.Links, f.Mode, f.UID, f.GID)
-	fmt.Fprintf(w, "size\t%d bytes, %d stored in %d extents\n", f.Size, f.Stored, len(f.Extents))
+	fmt.Fprintf(w, "size\t%d bytes, %d stored in %d extents, %d allocated\n", f.Size, f.Stored, len(f.Extents), f.Allocated)
 	for _, t := range []struct {
 		name string
 		at   time.Time
@@ -65,6 +65,10 @@ func printFile(out io.Writer, f control.FileInfo) error {
 		fmt.Fprintf(w, "\n  offset\tlength\tblob\tblob offset\n")
 	}
 	for _, e := range f.Extents {
+		if e.Unwritten {
+			fmt.Fprintf(w, "  %d\t%d\tunwritten\t\n", e.Offset, e.Length)
+			continue
+		}
 		if e.Blob == "" {
 			fmt.Fprintf(w, "  %d\t%d\tinline\t\n", e.Offset, e.Length)
 			continue

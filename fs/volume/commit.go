@@ -219,7 +219,10 @@ func (n *node) commitWant(fresh bool, list []*namespace.Extent) namespace.Want {
 	case fresh: // nothing is read, so nothing is fetched: over a network that is one exchange instead of two
 		return namespace.Want{}
 	case len(list) > 0:
-		want.Extents = []namespace.RangeWant{{Ino: n.ino, From: list[0].Off, To: list[len(list)-1].End()}}
+		first, end := blocksOf(list[0].Off, list[len(list)-1].End())
+		want.Extents = []namespace.RangeWant{{
+			Ino: n.ino, From: first * namespace.BlockSize, To: end * namespace.BlockSize,
+		}}
 	default:
 		want.Reclaims = n.birth == nil
 	}

@@ -144,6 +144,9 @@ func (s *section) choose(t worth) (chosen []*namespace.Extent) {
 		group = group[:0]
 	}
 	for _, x := range s.list {
+		if x.Unwritten { // as good as a hole
+			continue
+		}
 		if s.movable(x, t) {
 			group = append(group, x)
 		} else {

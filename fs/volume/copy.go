@@ -1,7 +1,9 @@
 package volume
 
 import (
+	"cmp"
 	"context"
+	"slices"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
 )
@@ -40,9 +42,6 @@ func (h *Handle) CopyRange(ctx context.Context, src *Handle, srcOff, dstOff, len
 	n.flushing.Lock()
 	defer n.flushing.Unlock()
 	err = n.commitLocked(ctx, MaxFile, func(e *extentEdit) error {
-		if err := e.clear(dstOff, dstOff+length); err != nil {
-			return err
-		}
 		return e.share(list, srcOff, dstOff, length)
 	})
 	if err != nil {
@@ -54,9 +53,14 @@ func (h *Handle) CopyRange(ctx context.Context, src *Handle, srcOff, dstOff, len
 	return length, nil
 }
 
-// share inserts copies of another file's extents. A blob that lost its last reference meanwhile would be deleted under
+// share puts copies of another file's extents in the place of those that are there. A blob that lost its last reference meanwhile would be deleted under
 // the copy, so each is looked at inside the transaction.
 func (e *extentEdit) share(list []*namespace.Extent, srcOff, dstOff, length uint64) error {
+	old, err := e.near(dstOff, dstOff+length)
+	if err != nil {
+		return err
+	}
+	rest := e.cut(old, dstOff, dstOff+length)
 	for _, x := range list {
 		if x.Off >= srcOff+length {
 			break
@@ -70,8 +74,11 @@ func (e *extentEdit) share(list []*namespace.Extent, srcOff, dstOff, length uint
 		part := sliceExtent(x, max(x.Off, srcOff), min(x.End(), srcOff+length))
 		part.Ino = e.rec.Ino
 		part.Off = part.Off - srcOff + dstOff
-		e.insert(part)
+		rest = append(rest, e.insert(part))
 	}
+	slices.SortFunc(rest, func(a, b *namespace.Extent) int { return cmp.Compare(a.Off, b.Off) })
+	first, end := blocksOf(dstOff, dstOff+length)
+	e.blocks += countBlocks(rest, first, end) - countBlocks(old, first, end)
 	e.rec.Size = max(e.rec.Size, dstOff+length)
 	e.rec.Mtime = e.v.now()
 	e.rec.Ctime = e.rec.Mtime

@@ -8,67 +8,91 @@ import (
 )
 
 // extentEdit changes an inode's extents inside a transaction and keeps the sums that go with them: the inode's size and
-// bytes, the volume's usage, the blobs' references.
+// blocks, the volume's usage, the blobs' references.
 type extentEdit struct {
 	v      *Volume
 	tx     namespace.Tx
 	rec    *namespace.Inode
-	bytes  int64
+	bytes  int64 // that have data
+	blocks int64
 	inline uint64 // bytes of inline extents that were inserted
 	worn   wear
 	refs   map[blob.Key]int64
 	made   map[blob.Key]uint64
 	fresh  bool // the inode has no extents yet, and those that are put don't meet each other
+
+	freshEnd uint64 // behind the last block of a fresh inode
 }
 
 func newExtentEdit(v *Volume, tx namespace.Tx, rec *namespace.Inode) *extentEdit {
 	return &extentEdit{v: v, tx: tx, rec: rec, refs: map[blob.Key]int64{}}
 }
 
-// clear takes the bytes from lo up to hi out of the extents: they read as zeros then.
-func (e *extentEdit) clear(lo, hi uint64) error {
-	var hit []*namespace.Extent
-	from := namespace.ExtentKey{Ino: e.rec.Ino, End: lo + 1}
+// near reads the extents that touch the blocks of the bytes from lo up to hi.
+func (e *extentEdit) near(lo, hi uint64) ([]*namespace.Extent, error) {
+	first, end := blocksOf(lo, hi)
+	var list []*namespace.Extent
+	from := namespace.ExtentKey{Ino: e.rec.Ino, End: first*namespace.BlockSize + 1}
 	for x, err := range namespace.Scan[*namespace.Extent](e.tx, from, 0) {
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if x.Off >= hi {
+		if x.Off >= end*namespace.BlockSize {
 			break
 		}
-		hit = append(hit, x)
+		list = append(list, x)
 	}
-	for _, x := range hit {
+	return list, nil
+}
+
+// cut takes the bytes from lo up to hi out of the extents of a list, in order, and returns what is left of them. The
+// caller counts the blocks.
+func (e *extentEdit) cut(list []*namespace.Extent, lo, hi uint64) (rest []*namespace.Extent) {
+	for _, x := range list {
+		if x.End() <= lo || x.Off >= hi {
+			rest = append(rest, x)
+			continue
+		}
 		e.remove(x)
 		if x.Blob != "" {
 			e.worn.dead += min(x.End(), hi) - max(x.Off, lo)
 		}
 		if x.Off < lo {
-			e.insert(sliceExtent(x, x.Off, lo))
+			rest = append(rest, e.insert(sliceExtent(x, x.Off, lo)))
 		}
 		if x.End() > hi {
-			e.insert(sliceExtent(x, hi, x.End()))
+			rest = append(rest, e.insert(sliceExtent(x, hi, x.End())))
 		}
 	}
-	return nil
+	return rest
 }
 
-// put lays an extent over the others: later extents win. It leaves x as it is.
+// put lays an extent over the others: later extents win. It leaves x as it is. Extents that are put into a fresh inode
+// come in order.
 func (e *extentEdit) put(src *namespace.Extent) error {
 	x := new(namespace.Extent)
 	*x = *src
-	if !e.fresh {
-		if err := e.clear(x.Off, x.End()); err != nil {
+	first, end := blocksOf(x.Off, x.End())
+	if e.fresh {
+		e.blocks += int64(end - min(max(first, e.freshEnd), end))
+		e.freshEnd = end
+	} else {
+		list, err := e.near(x.Off, x.End())
+		if err != nil {
 			return err
 		}
-		if x.Blob == "" {
+		e.blocks += int64(end-first) - countBlocks(list, first, end)
+		e.cut(list, x.Off, x.End())
+		if x.IsInline() {
 			if err := e.mergeInline(x); err != nil {
 				return err
 			}
 		}
 	}
 	e.insert(x)
-	e.rec.Size = max(e.rec.Size, x.End())
+	if !x.Unwritten {
+		e.rec.Size = max(e.rec.Size, x.End())
+	}
 	return nil
 }
 
@@ -86,7 +110,7 @@ func (e *extentEdit) mergeInline(x *namespace.Extent) error {
 		return err
 	}
 	prev := rec.(*namespace.Extent)
-	if prev.Blob != "" || prev.Len+x.Len > uint64(e.v.cfg.InlineMax) {
+	if !prev.IsInline() || prev.Len+x.Len > uint64(e.v.cfg.InlineMax) {
 		return nil
 	}
 	e.remove(prev)
@@ -95,22 +119,27 @@ func (e *extentEdit) mergeInline(x *namespace.Extent) error {
 	return nil
 }
 
-func (e *extentEdit) insert(x *namespace.Extent) {
+func (e *extentEdit) insert(x *namespace.Extent) *namespace.Extent {
 	e.tx.Put(x)
 	if !e.fresh { // a new file isn't worn
 		e.worn.extents++
 	}
-	e.bytes += int64(x.Len)
+	if !x.Unwritten {
+		e.bytes += int64(x.Len)
+	}
 	e.inline += uint64(len(x.Inline))
 	if x.Blob != "" {
 		e.refs[x.Blob]++
 	}
+	return x
 }
 
 func (e *extentEdit) remove(x *namespace.Extent) {
 	e.tx.Delete(x.Key())
 	e.worn.extents--
-	e.bytes -= int64(x.Len)
+	if !x.Unwritten {
+		e.bytes -= int64(x.Len)
+	}
 	if x.Blob != "" {
 		e.refs[x.Blob]--
 	}
@@ -146,7 +175,7 @@ func (e *extentEdit) finish() {
 			e.tx.Apply(namespace.BlobKey{Blob: key}, namespace.Delta{Refs: n, Ctime: now})
 		}
 	}
-	e.rec.Bytes += uint64(e.bytes)
+	e.rec.Bytes = allocated(e.rec.Bytes, e.blocks)
 	if e.bytes != 0 {
 		e.tx.Apply(namespace.UsageKey{Session: e.v.Session()}, namespace.Delta{Bytes: e.bytes})
 	}
@@ -157,9 +186,10 @@ func (e *extentEdit) finish() {
 func sliceExtent(x *namespace.Extent, lo, hi uint64) *namespace.Extent {
 	s := *x
 	s.Off, s.Len = lo, hi-lo
-	if x.Blob != "" {
+	switch {
+	case x.Blob != "":
 		s.BlobOff += lo - x.Off
-	} else {
+	case !x.Unwritten:
 		s.Inline = x.Inline[lo-x.Off : hi-x.Off : hi-x.Off]
 	}
 	return &s

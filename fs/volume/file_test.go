@@ -56,8 +56,8 @@ func TestSparse(t *testing.T) {
 	must(t, h.Sync(ctx))
 	e.want(h, p)
 	e.done(h)
-	if rec := e.lookup("f"); rec.Bytes != 150 {
-		t.Errorf("the file has %d bytes stored, want 150", rec.Bytes)
+	if rec := e.lookup("f"); rec.Bytes != 8192 {
+		t.Errorf("the file has %d bytes stored, want 8192", rec.Bytes)
 	}
 	e.reopen()
 	e.wantFile("f", p)

@@ -67,7 +67,7 @@ func (l *layout) load(tx namespace.Tx, ino namespace.Ino) error {
 		if err != nil {
 			return err
 		}
-		if x.Blob == "" {
+		if x.IsInline() {
 			inline += int(x.Len)
 		}
 		if len(l.list) == layoutMax || inline > layoutInline {

@@ -212,7 +212,7 @@ func (n *node) overlayAttr(rec *namespace.Inode) {
 	if rec.Mode&ModeType != ModeFile {
 		return
 	}
-	rec.Bytes += n.dirty.bytes
+	rec.Bytes = allocated(rec.Bytes, n.dirtyBlocks())
 	if n.loaded && !n.v.cfg.Shared {
 		rec.Size = n.size
 	} else {

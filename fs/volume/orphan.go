@@ -117,14 +117,20 @@ func (v *Volume) reapSome(ctx context.Context, n *node, unheld bool) (done bool,
 
 // shrinkOrphan deletes some of an orphan's extents and attributes.
 func (v *Volume) shrinkOrphan(tx namespace.Tx, rec *namespace.Inode) error {
-	exts, err := collect[*namespace.Extent](tx, namespace.ExtentKey{Ino: rec.Ino}, reapBatch)
+	exts, err := collect[*namespace.Extent](tx, namespace.ExtentKey{Ino: rec.Ino}, reapBatch+1)
 	if err != nil {
 		return err
 	}
 	edit := newExtentEdit(v, tx, rec)
+	kept := uint64(maxBlock) // from this block on
+	if len(exts) > reapBatch {
+		kept, _ = blocksOf(exts[reapBatch].Off, exts[reapBatch].End())
+		exts = exts[:reapBatch]
+	}
 	for _, x := range exts {
 		edit.remove(x)
 	}
+	edit.blocks = -countBlocks(exts, 0, kept)
 	edit.finish()
 	attrs, err := collect[*namespace.Xattr](tx, namespace.XattrKey{Ino: rec.Ino}, reapBatch)
 	for _, a := range attrs {

@@ -41,14 +41,14 @@ func (p *packer) gather(ctx context.Context, ino namespace.Ino) (more bool, err 
 			if err != nil {
 				return err
 			}
-			if last := len(r.list) - 1; x.Blob != "" || last >= 0 && r.list[last].End() != x.Off {
+			if last := len(r.list) - 1; !x.IsInline() || last >= 0 && r.list[last].End() != x.Off {
 				end()
 			}
 			if p.size+r.size >= packBytes {
 				more = true
 				break
 			}
-			if x.Blob == "" {
+			if x.IsInline() {
 				r.list = append(r.list, x)
 				r.size += x.Len
 			}

@@ -127,9 +127,12 @@ func fillBy(ctx context.Context, read func(ctx context.Context, key blob.Key, p 
 		lo, hi := max(x.Off, off), min(x.End(), end)
 		clear(p[pos-off : lo-off])
 		dst := p[lo-off : hi-off]
-		if x.Blob == "" {
+		switch {
+		case x.Unwritten:
+			clear(dst)
+		case x.Blob == "":
 			copy(dst, x.Inline[lo-x.Off:])
-		} else {
+		default:
 			fetches = append(fetches, fetch{x, dst, x.BlobOff + lo - x.Off})
 		}
 		pos = hi

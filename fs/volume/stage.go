@@ -115,7 +115,7 @@ func (v *Volume) findStaged(ctx context.Context) error {
 			if x.Ino != ino {
 				ino, run, end, noted = x.Ino, 0, 0, false
 			}
-			if x.Blob != "" || x.Off != end {
+			if !x.IsInline() || x.Off != end {
 				run = 0
 			}
 			end = x.End()

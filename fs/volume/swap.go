@@ -105,7 +105,8 @@ func (r *run) same(tx namespace.Tx) (bool, error) {
 			return false, err
 		}
 		x := r.list[i]
-		if now.Off != x.Off || now.Len != x.Len || now.Blob != x.Blob || now.BlobOff != x.BlobOff || !bytes.Equal(now.Inline, x.Inline) {
+		if now.Off != x.Off || now.Len != x.Len || now.Blob != x.Blob || now.BlobOff != x.BlobOff ||
+			now.Unwritten != x.Unwritten || !bytes.Equal(now.Inline, x.Inline) {
 			return false, nil
 		}
 		i++

@@ -20,8 +20,8 @@ func (n *node) truncate(ctx context.Context, size uint64, chg change) error {
 		if e.rec.Mode&ModeType != ModeFile {
 			return ErrInvalid
 		}
-		if size < e.rec.Size {
-			if err := e.clear(size, MaxFile); err != nil {
+		if size <= e.rec.Size { // the same size gives back what is allocated behind it
+			if err := e.punch(size, MaxFile); err != nil {
 				return err
 			}
 		}
@@ -38,81 +38,32 @@ func (n *node) truncate(ctx context.Context, size uint64, chg change) error {
 	return nil
 }
 
-// Allocation modes of Allocate; see fallocate(2).
-const (
-	AllocKeepSize = 0x01
-	AllocPunch    = 0x02
-	AllocZero     = 0x10
-)
-
-// Allocate does what fallocate(2) does: it extends the file, or makes a range read as zeros. It reserves no space, since
-// what is written later goes to a new place anyway. killPriv is as in Written.
-func (h *Handle) Allocate(ctx context.Context, mode uint32, off, length uint64, killPriv bool) error {
-	n := h.n
-	if length == 0 {
-		return ErrInvalid
-	}
-	end := off + length
-	if end > MaxFile || end < off {
-		return ErrTooBig
-	}
-	var zero, extend bool
-	switch mode {
-	case 0:
-		extend = true
-	case AllocKeepSize:
-	case AllocPunch | AllocKeepSize, AllocZero | AllocKeepSize:
-		zero = true
-	case AllocZero:
-		zero, extend = true, true
-	default:
-		return ErrUnsupported
-	}
-	if err := n.ensureLoaded(ctx); err != nil {
-		return err
-	}
-	if err := n.dropPrivileges(ctx, killPriv); err != nil {
-		return err
-	}
-	n.flushing.Lock()
-	defer n.flushing.Unlock()
-	if err := n.load(ctx); err != nil {
-		return err
-	}
-	err := n.commitLocked(ctx, MaxFile, func(e *extentEdit) error {
-		if zero {
-			if err := e.clear(off, end); err != nil {
-				return err
-			}
-		}
-		if extend {
-			e.rec.Size = max(e.rec.Size, end)
-		}
-		e.rec.Mtime = n.v.now()
-		e.rec.Ctime = e.rec.Mtime
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if extend {
-		n.mu.Lock()
-		n.size = max(n.size, end)
-		n.mu.Unlock()
-	}
-	return nil
-}
+// seekAhead is how many extents SeekData and SeekHole look at together.
+const seekAhead = 256
 
 // SeekData returns the first offset from off on that has data, or ErrNoData behind the last.
 func (h *Handle) SeekData(ctx context.Context, off uint64) (uint64, error) {
-	list, size, err := h.layout(ctx, off, 1)
-	if err != nil {
-		return 0, err
+	for pos := off; ; {
+		list, size, err := h.layout(ctx, pos, seekAhead)
+		if err != nil {
+			return 0, err
+		}
+		if off >= size {
+			return 0, ErrNoData
+		}
+		for _, x := range list {
+			if x.Off >= size {
+				break
+			}
+			if !x.Unwritten {
+				return max(off, x.Off), nil
+			}
+			pos = x.End()
+		}
+		if len(list) < seekAhead || pos >= size {
+			return 0, ErrNoData
+		}
 	}
-	if off >= size || len(list) == 0 || list[0].Off >= size {
-		return 0, ErrNoData
-	}
-	return max(off, list[0].Off), nil
 }
 
 // SeekHole returns the first offset from off on that has none; the end of the file counts as one. An offset behind
@@ -120,7 +71,7 @@ func (h *Handle) SeekData(ctx context.Context, off uint64) (uint64, error) {
 func (h *Handle) SeekHole(ctx context.Context, off uint64) (uint64, error) {
 	pos := off
 	for {
-		list, size, err := h.layout(ctx, pos, 256)
+		list, size, err := h.layout(ctx, pos, seekAhead)
 		if err != nil {
 			return 0, err
 		}
@@ -131,7 +82,7 @@ func (h *Handle) SeekHole(ctx context.Context, off uint64) (uint64, error) {
 			return min(pos, size), nil
 		}
 		for _, x := range list {
-			if x.Off > pos {
+			if x.Off > pos || x.Unwritten {
 				return min(pos, size), nil
 			}
 			pos = x.End()
