@@ -50,7 +50,7 @@ const fieldsSet = fuse.FATTR_MODE | fuse.FATTR_UID | fuse.FATTR_GID | fuse.FATTR
 
 // SetAttr answers chmod, chown, truncate and utimensat.
 func (f *FS) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) fuse.Status {
-	set := attrToSet(*in)
+	set := attrToSet(in)
 	ino := namespace.Ino(in.NodeId)
 	rec, err := call(f, cancel, in.Pid, func() (*namespace.Inode, error) {
 		return f.vol.SetAttr(background(), ino, set)
@@ -64,8 +64,10 @@ func (f *FS) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrO
 }
 
 // attrToSet is what a request sets.
-func attrToSet(in fuse.SetAttrIn) volume.SetAttr {
-	var set volume.SetAttr
+func attrToSet(in *fuse.SetAttrIn) volume.SetAttr {
+	what := *in // the request may be gone before what is asked for is done
+	in = &what
+	set := volume.SetAttr{By: callerOf(&in.InHeader)}
 	if in.Valid&fuse.FATTR_MODE != 0 {
 		set.Mode = &in.Mode
 	}
@@ -77,14 +79,12 @@ func attrToSet(in fuse.SetAttrIn) volume.SetAttr {
 	}
 	if in.Valid&fuse.FATTR_SIZE != 0 {
 		set.Size = &in.Size
-		set.KillPriv = in.Valid&fuse.FATTR_KILL_SUIDGID != 0
+		set.KillFor = killer(&in.InHeader, in.Valid&fuse.FATTR_KILL_SUIDGID != 0)
 	}
 	set.Atime = timeToSet(in.Valid, fuse.FATTR_ATIME, fuse.FATTR_ATIME_NOW, in.Atime, in.Atimensec)
 	set.Mtime = timeToSet(in.Valid, fuse.FATTR_MTIME, fuse.FATTR_MTIME_NOW, in.Mtime, in.Mtimensec)
 	set.Ctime = timeToSet(in.Valid, fuse.FATTR_CTIME, 0, in.Ctime, in.Ctimensec)
-	if in.Valid&fieldsSet == 0 {
-		set.SameOwner = &in.Uid
-	}
+	set.SameOwner = in.Valid&fieldsSet == 0
 	return set
 }
 

@@ -23,6 +23,7 @@ var errnos = []struct {
 	{volume.ErrIsDir, syscall.EISDIR},
 	{volume.ErrNotEmpty, syscall.ENOTEMPTY},
 	{volume.ErrNotPermit, syscall.EPERM},
+	{volume.ErrAccess, syscall.EACCES},
 	{volume.ErrInvalid, syscall.EINVAL},
 	{volume.ErrNameTooLong, syscall.ENAMETOOLONG},
 	{volume.ErrTooBig, syscall.EFBIG},

@@ -45,6 +45,7 @@ var want = map[string]struct {
 	"volume.ErrIsDir":          {volume.ErrIsDir, syscall.EISDIR},
 	"volume.ErrNotEmpty":       {volume.ErrNotEmpty, syscall.ENOTEMPTY},
 	"volume.ErrNotPermit":      {volume.ErrNotPermit, syscall.EPERM},
+	"volume.ErrAccess":         {volume.ErrAccess, syscall.EACCES},
 	"volume.ErrInvalid":        {volume.ErrInvalid, syscall.EINVAL},
 	"volume.ErrNameTooLong":    {volume.ErrNameTooLong, syscall.ENAMETOOLONG},
 	"volume.ErrTooBig":         {volume.ErrTooBig, syscall.EFBIG},

@@ -10,7 +10,7 @@ import (
 
 // Create makes and opens a file.
 func (f *FS) Create(cancel <-chan struct{}, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {
-	what := newNode(&in.InHeader, in.Mode&0o7777|unix.S_IFREG)
+	what := newNode(&in.InHeader, in.Mode&0o7777|unix.S_IFREG, in.Umask)
 	dir, flags := namespace.Ino(in.NodeId), f.openFlags(in.Flags)
 	c, err := call(f, cancel, in.Pid, func() (created, error) {
 		rec, h, err := f.vol.CreateOpen(background(), dir, name, what, flags)
@@ -37,7 +37,7 @@ func (c created) release() { c.h.Release(background()) }
 
 // Tmpfile makes and opens a file without a name (O_TMPFILE).
 func (f *FS) Tmpfile(cancel <-chan struct{}, in *fuse.CreateIn, out *fuse.CreateOut) fuse.Status {
-	what := newNode(&in.InHeader, in.Mode&0o7777|unix.S_IFREG)
+	what := newNode(&in.InHeader, in.Mode&0o7777|unix.S_IFREG, in.Umask)
 	dir, flags := namespace.Ino(in.NodeId), f.openFlags(in.Flags)
 	c, err := call(f, cancel, in.Pid, func() (created, error) {
 		rec, h, err := f.vol.Tmpfile(background(), dir, what, flags)
@@ -108,9 +108,9 @@ func (f *FS) Writev(cancel <-chan struct{}, in *fuse.WriteIn, data [][]byte) (ui
 		return 0, f.status("write", in.NodeId, err)
 	}
 	how := volume.Written{
-		Cached:   in.WriteFlags&fuse.WRITE_CACHE != 0,
-		KillPriv: in.WriteFlags&fuse.WRITE_KILL_SUIDGID != 0,
-		Append:   !f.cached && in.Flags&unix.O_APPEND != 0,
+		Cached:  in.WriteFlags&fuse.WRITE_CACHE != 0,
+		KillFor: killer(&in.InHeader, in.WriteFlags&fuse.WRITE_KILL_SUIDGID != 0),
+		Append:  !f.cached && in.Flags&unix.O_APPEND != 0,
 	}
 	ctx := background()
 	if !how.Cached { // write-back can't be interrupted: its pages would be lost
@@ -165,9 +165,9 @@ func (f *FS) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
 func (f *FS) Fallocate(cancel <-chan struct{}, in *fuse.FallocateIn) fuse.Status {
 	h, err := f.open.get(in.Fh)
 	if err == nil {
-		what := *in
+		what, by := *in, callerOf(&in.InHeader)
 		err = change(f, cancel, in.Pid, func() error {
-			return h.Allocate(background(), what.Mode, what.Offset, what.Length, losesPrivileges(&what.InHeader))
+			return h.Allocate(background(), what.Mode, what.Offset, what.Length, by)
 		})
 	}
 	return f.status("fallocate", in.NodeId, err)
@@ -209,13 +209,9 @@ func (f *FS) CopyFileRange(_ <-chan struct{}, in *fuse.CopyFileRangeIn) (uint32,
 	if err != nil {
 		return 0, f.status("copy_file_range", in.NodeIdOut, err)
 	}
-	n, err := dst.CopyRange(background(), src, in.OffIn, in.OffOut, min(in.Len, maxCopy), losesPrivileges(&in.InHeader))
+	n, err := dst.CopyRange(background(), src, in.OffIn, in.OffOut, min(in.Len, maxCopy), callerOf(&in.InHeader))
 	return uint32(n), f.status("copy_file_range", in.NodeIdOut, err)
 }
-
-// losesPrivileges reports whether changes by the caller clear setuid and setgid bits. The kernel says so with a write and
-// leaves it out here; that root is who may keep them is what it means without user namespaces.
-func losesPrivileges(in *fuse.InHeader) bool { return in.Uid != 0 }
 
 // maxCopy is the most that one copy_file_range copies: its answer has 32 bits.
 const maxCopy = 1 << 30

@@ -93,7 +93,7 @@ func sectors(rec *namespace.Inode) uint64 {
 // fillEntry translates the outcome of a lookup.
 func (f *FS) fillEntry(out *fuse.EntryOut, rec *namespace.Inode) {
 	out.NodeId = uint64(rec.Ino)
-	out.Generation = 1 // inode numbers are never used twice
+	out.Generation = uint64(f.vol.Generation())
 	out.SetEntryTimeout(f.timeout)
 	out.SetAttrTimeout(f.timeout)
 	fillAttr(&out.Attr, rec)

@@ -72,9 +72,10 @@ func New(vol *volume.Volume, dir string, o MountOptions) (*Mount, error) {
 		Logger:   slog.NewLogLogger(o.Log.Handler(), slog.LevelInfo),
 		Options:  o.Options,
 		MaxWrite: maxRequest, MaxBackground: 64, DirectMount: os.Geteuid() == 0,
-		DirectMountFlags:  unix.MS_NOSUID | unix.MS_NODEV,
-		ExtraCapabilities: fuse.CAP_HANDLE_KILLPRIV_V2,
-		DisableSplice:     true, // answers are memory, for which the server would prepare a pipe in vain
+		DirectMountFlags: unix.MS_NOSUID | unix.MS_NODEV,
+		ExtraCapabilities: fuse.CAP_HANDLE_KILLPRIV_V2 | fuse.CAP_DONT_MASK | fuse.CAP_EXPORT_SUPPORT |
+			fuse.CAP_DIRECT_IO_ALLOW_MMAP,
+		DisableSplice: true, // answers are memory, for which the server would prepare a pipe in vain
 	}
 	if o.ReadOnly {
 		opts.DirectMountFlags |= unix.MS_RDONLY
@@ -110,6 +111,8 @@ func serve(f *FS, dir string, o MountOptions, opts *fuse.MountOptions) (*fuse.Se
 	if o.AllowOther || o.Checked || os.Geteuid() != 0 {
 		answers = f
 		opts.Options = append([]string{"default_permissions"}, opts.Options...)
+		opts.EnableAcl = true
+		opts.IDMappedMount = true
 	}
 	procs := runtime.GOMAXPROCS(0)
 	server, err := fuse.NewServer(answers, dir, opts)

@@ -13,6 +13,9 @@ import (
 // Lookup finds a name. That a name is missing is an answer too, which the kernel may keep.
 func (f *FS) Lookup(cancel <-chan struct{}, in *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
 	dir := namespace.Ino(in.NodeId)
+	if name == "." || name == ".." {
+		return f.lookupHandle(cancel, in, name, out)
+	}
 	rec, err := call(f, cancel, in.Pid, func() (*namespace.Inode, error) {
 		return f.vol.Lookup(background(), dir, name)
 	}, nil)
@@ -27,24 +30,38 @@ func (f *FS) Lookup(cancel <-chan struct{}, in *fuse.InHeader, name string, out 
 	return fuse.OK
 }
 
+// lookupHandle finds an inode by its number, or a directory's parent. It is what the kernel asks for when a file handle is
+// used whose inode it has forgotten, as an NFS server's or one of open_by_handle_at(2).
+func (f *FS) lookupHandle(cancel <-chan struct{}, in *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
+	ino := namespace.Ino(in.NodeId)
+	rec, err := call(f, cancel, in.Pid, func() (*namespace.Inode, error) {
+		return f.vol.LookupInode(background(), ino, name == "..")
+	}, nil)
+	if err != nil {
+		return f.status("lookup", in.NodeId, err)
+	}
+	f.fillEntry(out, rec)
+	return fuse.OK
+}
+
 // Forget says that the kernel dropped an inode.
 func (f *FS) Forget(ino, _ uint64) { f.vol.Forget(namespace.Ino(ino)) }
 
 // Mknod makes a file of any type but directory and symlink.
 func (f *FS) Mknod(cancel <-chan struct{}, in *fuse.MknodIn, name string, out *fuse.EntryOut) fuse.Status {
-	what := newNode(&in.InHeader, in.Mode)
+	what := newNode(&in.InHeader, in.Mode, in.Umask)
 	what.Rdev = in.Rdev
 	return f.create(cancel, "mknod", &in.InHeader, name, what, out)
 }
 
 // Mkdir makes a directory.
 func (f *FS) Mkdir(cancel <-chan struct{}, in *fuse.MkdirIn, name string, out *fuse.EntryOut) fuse.Status {
-	return f.create(cancel, "mkdir", &in.InHeader, name, newNode(&in.InHeader, in.Mode&0o7777|unix.S_IFDIR), out)
+	return f.create(cancel, "mkdir", &in.InHeader, name, newNode(&in.InHeader, in.Mode&0o7777|unix.S_IFDIR, in.Umask), out)
 }
 
 // Symlink makes a symbolic link.
 func (f *FS) Symlink(cancel <-chan struct{}, in *fuse.InHeader, target, name string, out *fuse.EntryOut) fuse.Status {
-	what := newNode(in, unix.S_IFLNK|0o777)
+	what := newNode(in, unix.S_IFLNK|0o777, 0)
 	what.Target = target
 	return f.create(cancel, "symlink", in, name, what, out)
 }
@@ -63,9 +80,10 @@ func (f *FS) create(
 	return fuse.OK
 }
 
-// newNode describes a new inode of the caller's. The kernel has applied the caller's umask; the daemon's own never is.
-func newNode(in *fuse.InHeader, mode uint32) volume.Node {
-	return volume.Node{Mode: mode, UID: in.Uid, GID: in.Gid}
+// newNode describes a new inode of the caller's. The kernel leaves the caller's umask to the volume, since it doesn't count
+// where a directory has a default ACL; the daemon's own never does.
+func newNode(in *fuse.InHeader, mode, umask uint32) volume.Node {
+	return volume.Node{Mode: mode, Umask: umask, UID: in.Uid, GID: in.Gid}
 }
 
 // Readlink reads a symbolic link.
@@ -93,8 +111,12 @@ func (f *FS) Rmdir(cancel <-chan struct{}, in *fuse.InHeader, name string) fuse.
 
 // Rename answers renameat2(2).
 func (f *FS) Rename(cancel <-chan struct{}, in *fuse.RenameIn, oldName, newName string) fuse.Status {
-	from, to, flags := namespace.Ino(in.NodeId), namespace.Ino(in.Newdir), in.Flags
+	from, to, flags, who := namespace.Ino(in.NodeId), namespace.Ino(in.Newdir), in.Flags, in.Owner
 	err := change(f, cancel, in.Pid, func() error {
+		if flags&volume.RenameWhiteout != 0 {
+			flags &^= volume.RenameWhiteout
+			return f.vol.RenameAndWhiteout(background(), from, oldName, to, newName, flags, who.Uid, who.Gid)
+		}
 		return f.vol.Rename(background(), from, oldName, to, newName, flags)
 	})
 	return f.status("rename", in.NodeId, err)

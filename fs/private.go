@@ -37,11 +37,18 @@ func (p private) Lookup(cancel <-chan struct{}, in *fuse.InHeader, name string, 
 }
 
 func (p private) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) fuse.Status {
-	// Write-back sends times, ctime among them, in the name of whoever made it necessary.
-	if in.Valid&fuse.FATTR_CTIME == 0 && denies(&in.InHeader) {
+	if denies(&in.InHeader) && !ofOpenFile(in.Valid) {
 		return fuse.EACCES
 	}
 	return p.FS.SetAttr(cancel, in, out)
+}
+
+// ofOpenFile reports whether a request sets nothing but what whoever has a file open for writing may set: its size, and the
+// times, which write-back sends in the name of whoever made it necessary.
+func ofOpenFile(valid uint32) bool {
+	const may = fuse.FATTR_FH | fuse.FATTR_SIZE | fuse.FATTR_MTIME | fuse.FATTR_CTIME | fuse.FATTR_KILL_SUIDGID |
+		fuse.FATTR_LOCKOWNER
+	return valid&fuse.FATTR_FH != 0 && valid&^may == 0
 }
 
 func (p private) Mknod(cancel <-chan struct{}, in *fuse.MknodIn, name string, out *fuse.EntryOut) fuse.Status {

@@ -9,11 +9,15 @@ import (
 
 	"github.com/graviton-fs/graviton/backend/namespace"
 	"github.com/graviton-fs/graviton/fs/volume"
+	"github.com/graviton-fs/graviton/fs/volume/acl"
 )
 
 // checkXattr refuses the attribute namespaces that aren't kept, see xattr(7), with the errno that lets programs go on
-// without. system. has the access control lists, which setACL looks at.
+// without. system. has nothing but the access control lists.
 func checkXattr(name string) error {
+	if acl.IsName(name) {
+		return nil
+	}
 	for _, space := range []string{"user.", "trusted.", "security."} {
 		if name == space {
 			return volume.ErrInvalid
@@ -28,9 +32,6 @@ func checkXattr(name string) error {
 // GetXAttr reads an extended attribute. An empty dest asks for its size.
 func (f *FS) GetXAttr(cancel <-chan struct{}, in *fuse.InHeader, name string, dest []byte) (uint32, fuse.Status) {
 	err := checkXattr(name)
-	if isACL(name) {
-		err = volume.ErrNoXattr
-	}
 	var value []byte
 	if err == nil {
 		ino := namespace.Ino(in.NodeId)
@@ -53,7 +54,7 @@ func (f *FS) ListXAttr(cancel <-chan struct{}, in *fuse.InHeader, dest []byte) (
 	}
 	var list []byte
 	for _, name := range names {
-		if in.Uid != 0 && strings.HasPrefix(name, "trusted.") {
+		if strings.HasPrefix(name, "trusted.") && !callerOf(in).capable(unix.CAP_SYS_ADMIN) {
 			continue
 		}
 		list = append(append(list, name...), 0)
@@ -71,10 +72,8 @@ func copyOut(dest, value []byte) (uint32, fuse.Status) {
 
 // SetXAttr sets an extended attribute.
 func (f *FS) SetXAttr(cancel <-chan struct{}, in *fuse.SetXAttrIn, name string, data []byte) fuse.Status {
-	if isACL(name) {
-		ino, list := in.NodeId, bytes.Clone(data)
-		err := change(f, cancel, in.Pid, func() error { return f.setACL(ino, name, list) })
-		return f.status("setxattr", in.NodeId, err)
+	if acl.IsName(name) {
+		return f.setACL(cancel, &in.InHeader, name, data)
 	}
 	err := checkXattr(name)
 	if err == nil {
@@ -93,8 +92,8 @@ func (f *FS) SetXAttr(cancel <-chan struct{}, in *fuse.SetXAttrIn, name string, 
 
 // RemoveXAttr removes an extended attribute.
 func (f *FS) RemoveXAttr(cancel <-chan struct{}, in *fuse.InHeader, name string) fuse.Status {
-	if isACL(name) {
-		return fuse.OK // there is none
+	if acl.IsName(name) {
+		return f.setACL(cancel, in, name, nil)
 	}
 	err := checkXattr(name)
 	if err == nil {

@@ -14,7 +14,7 @@ func TestAllocate(t *testing.T) {
 	e.write(h, 0, p)
 	allocate := func(mode uint32, off, length uint64) {
 		t.Helper()
-		must(t, h.Allocate(ctx, mode, off, length, false))
+		must(t, h.Allocate(ctx, mode, off, length, nil))
 	}
 	allocate(volume.AllocKeepSize, 0, 1<<20)
 	e.want(h, p)
@@ -35,11 +35,11 @@ func TestAllocate(t *testing.T) {
 	e.want(h, p)
 	must(t, h.Sync(ctx))
 	e.want(h, p)
-	wantErr(t, h.Allocate(ctx, 0, 0, 0, false), volume.ErrInvalid)
-	wantErr(t, h.Allocate(ctx, volume.AllocPunch, 0, 1, false), volume.ErrUnsupported)
-	wantErr(t, h.Allocate(ctx, 0x08, 0, 1, false), volume.ErrUnsupported)
-	wantErr(t, h.Allocate(ctx, 0, volume.MaxFile, 1, false), volume.ErrTooBig)
-	wantErr(t, h.Allocate(ctx, 0, 1<<64-1, 2, false), volume.ErrTooBig)
+	wantErr(t, h.Allocate(ctx, 0, 0, 0, nil), volume.ErrInvalid)
+	wantErr(t, h.Allocate(ctx, volume.AllocPunch, 0, 1, nil), volume.ErrUnsupported)
+	wantErr(t, h.Allocate(ctx, 0x08, 0, 1, nil), volume.ErrUnsupported)
+	wantErr(t, h.Allocate(ctx, 0, volume.MaxFile, 1, nil), volume.ErrTooBig)
+	wantErr(t, h.Allocate(ctx, 0, 1<<64-1, 2, nil), volume.ErrTooBig)
 }
 
 func TestSeek(t *testing.T) {
@@ -90,7 +90,7 @@ func TestCopyRange(t *testing.T) {
 	e.write(src, 1<<20, []byte("inline"))
 	dst := e.create("dst")
 	e.write(dst, 0, pattern(10_000, 2))
-	n, err := dst.CopyRange(ctx, src, 1000, 5000, 1<<40, false)
+	n, err := dst.CopyRange(ctx, src, 1000, 5000, 1<<40, nil)
 	must(t, err)
 	if want := uint64(1<<20 + 6 - 1000); n != want {
 		t.Fatalf("copied %d bytes, want %d", n, want)
@@ -104,9 +104,9 @@ func TestCopyRange(t *testing.T) {
 	if blobs, _ := e.storedBlobs(); blobs != 1 {
 		t.Errorf("%d blobs, want the one of the source: a copy shares it", blobs)
 	}
-	_, err = src.CopyRange(ctx, src, 0, 100, 200, false)
+	_, err = src.CopyRange(ctx, src, 0, 100, 200, nil)
 	wantErr(t, err, volume.ErrInvalid)
-	n, err = src.CopyRange(ctx, src, 1<<30, 0, 10, false)
+	n, err = src.CopyRange(ctx, src, 1<<30, 0, 10, nil)
 	if n != 0 || err != nil {
 		t.Errorf("copied %d bytes, %v, behind the end", n, err)
 	}
@@ -137,7 +137,7 @@ func TestCopyMany(t *testing.T) {
 	}
 	want = want[:1999*100+1]
 	for off := 0; off < len(want); {
-		n, err := dst.CopyRange(ctx, src, uint64(off), uint64(off), uint64(len(want)-off), false)
+		n, err := dst.CopyRange(ctx, src, uint64(off), uint64(off), uint64(len(want)-off), nil)
 		must(t, err)
 		if n == 0 {
 			t.Fatalf("nothing copied at %d", off)

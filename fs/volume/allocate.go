@@ -15,8 +15,9 @@ const (
 
 // Allocate does what fallocate(2) does: a range counts as allocated, and the file reaches to its end unless the size is
 // kept; or the range reads as zeros and keeps its space, or loses it. The space is not set aside: what is written later
-// goes to a new place anyway, and may meet a full store. killPriv is as in Written.
-func (h *Handle) Allocate(ctx context.Context, mode uint32, off, length uint64, killPriv bool) error {
+// goes to a new place anyway, and may meet a full store. killFor is as in Written, and is asked
+// whether it loses them.
+func (h *Handle) Allocate(ctx context.Context, mode uint32, off, length uint64, killFor Caller) error {
 	n := h.n
 	if length == 0 {
 		return ErrInvalid
@@ -41,7 +42,7 @@ func (h *Handle) Allocate(ctx context.Context, mode uint32, off, length uint64, 
 	if err := n.ensureLoaded(ctx); err != nil {
 		return err
 	}
-	if err := n.dropPrivileges(ctx, killPriv); err != nil {
+	if err := n.dropPrivileges(ctx, killFor); err != nil {
 		return err
 	}
 	n.flushing.Lock()

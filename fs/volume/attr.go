@@ -57,6 +57,7 @@ func (v *Volume) overlayAttr(rec *namespace.Inode) {
 		v.nodes.put(n)
 	}
 	v.atimes.overlay(v, rec)
+	v.xattrless.note(rec)
 }
 
 // SetAttr is what to change of an inode; nil leaves a field as it is.
@@ -66,8 +67,9 @@ type SetAttr struct {
 	Size         *uint64
 	Atime, Mtime *namespace.Time
 	Ctime        *namespace.Time // the change's own time; nil means now
-	KillPriv     bool            // with Size: by someone whose writes clear setuid and setgid bits
-	SameOwner    *uint32         // the owner is set to what it was, by this user
+	KillFor      Caller          // with Size: as in Written
+	By           Caller          // who asks
+	SameOwner    bool            // the owner is set to what it was, if by who may do that
 }
 
 // SetAttr changes an inode and returns it; together with the data that was written to it before, in one transaction,
@@ -87,6 +89,9 @@ func (v *Volume) SetAttr(ctx context.Context, ino namespace.Ino, set SetAttr) (*
 			e.tx.Delete(namespace.XattrKey{Ino: ino, Name: xattrCaps})
 		}
 		rec = e.rec
+		if set.Mode != nil {
+			return chmodACL(e.tx, rec)
+		}
 		return nil
 	}
 	var err error
@@ -119,7 +124,7 @@ func (v *Volume) SetAttr(ctx context.Context, ino namespace.Ino, set SetAttr) (*
 // isNews reports whether only times are set, as the kernel's write-back does once a file was written.
 func (s *SetAttr) isNews() bool {
 	return s.Mtime != nil && s.Ctime != nil &&
-		s.Mode == nil && s.UID == nil && s.GID == nil && s.Size == nil && s.Atime == nil && s.SameOwner == nil
+		s.Mode == nil && s.UID == nil && s.GID == nil && s.Size == nil && s.Atime == nil && !s.SameOwner
 }
 
 // knows reports whether the times are those that the inode has already, which is usual: then nothing is to be written.
@@ -135,23 +140,23 @@ func (v *Volume) knows(ctx context.Context, ino namespace.Ino, set SetAttr, rec 
 // applySet changes a record, and reports whether that takes the file's capabilities away.
 func (v *Volume) applySet(r *namespace.Inode, set SetAttr) (dropCaps bool) {
 	dir := r.Mode&ModeType == ModeDir
+	again := set.SameOwner && (set.By == nil || set.By.Owns(r.UID))
+	if owner := set.UID != nil || set.GID != nil || again; owner && !dir {
+		clearSuid(r, set.By)
+		dropCaps = true
+	}
 	if set.UID != nil {
 		r.UID = *set.UID
 	}
 	if set.GID != nil {
 		r.GID = *set.GID
 	}
-	again := set.SameOwner != nil && (*set.SameOwner == 0 || *set.SameOwner == r.UID)
-	if owner := set.UID != nil || set.GID != nil || again; owner && !dir {
-		clearSuid(r)
-		dropCaps = true
-	}
 	if set.Mode != nil {
 		r.Mode = r.Mode&ModeType | *set.Mode&modePerm
 	}
 	if set.Size != nil {
-		if set.KillPriv {
-			clearSuid(r)
+		if set.KillFor != nil {
+			clearSuid(r, set.KillFor)
 		}
 		dropCaps = true
 		r.Mtime = v.now()

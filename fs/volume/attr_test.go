@@ -192,14 +192,14 @@ func TestPrivileges(t *testing.T) {
 		do         func() error
 	}{
 		{"write", 0o6775, 0o775, func() error {
-			return h.Write(ctx, 0, [][]byte{{1}}, volume.Written{KillPriv: true})
+			return h.Write(ctx, 0, [][]byte{{1}}, volume.Written{KillFor: member{}})
 		}},
 		{"write with group bit", 0o2664, 0o2664, func() error {
-			return h.Write(ctx, 0, [][]byte{{1}}, volume.Written{KillPriv: true})
+			return h.Write(ctx, 0, [][]byte{{1}}, volume.Written{KillFor: member{}})
 		}},
 		{"write of root", 0o6775, 0o6775, func() error { return h.Write(ctx, 0, [][]byte{{1}}, volume.Written{}) }},
 		{"truncate", 0o6775, 0o775, func() error {
-			_, err := e.v.SetAttr(ctx, h.Ino(), volume.SetAttr{Size: ptr(uint64(0)), KillPriv: true})
+			_, err := e.v.SetAttr(ctx, h.Ino(), volume.SetAttr{Size: ptr(uint64(0)), KillFor: member{}})
 			return err
 		}},
 		{"chown", 0o6775, 0o775, func() error {

@@ -100,7 +100,7 @@ func TestCopyOfWhatGoes(t *testing.T) {
 		_, err := e.v.SetAttr(ctx, src.Ino(), volume.SetAttr{Size: ptr(uint64(0))})
 		must(t, err)
 	}
-	_, err := dst.CopyRange(ctx, src, 0, 0, 50_000, false)
+	_, err := dst.CopyRange(ctx, src, 0, 0, 50_000, nil)
 	wantErr(t, err, volume.ErrUnsupported)
 	_, err = e.v.Collect(ctx, 0, false)
 	must(t, err)

@@ -2,6 +2,7 @@ package volume
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -71,6 +72,9 @@ func (v *Volume) putsOff() bool {
 	return !v.cfg.Shared && time.Now().UnixNano()-v.full.Load() > int64(fullPatience)
 }
 
+// errInherits says that a creation can't be put off, since the file gets access control lists from its directory.
+var errInherits = errors.New("it inherits access control lists")
+
 // putOff creates a file of an open node without a transaction.
 func (v *Volume) putOff(ctx context.Context, n *node, parent namespace.Ino, name string, what Node, cookie uint64) (
 	*namespace.Inode, error,
@@ -84,10 +88,14 @@ func (v *Volume) putOff(ctx context.Context, n *node, parent namespace.Ino, name
 	var rec *namespace.Inode
 	err := v.ns.View(ctx, entryWant(parent, name), func(tx namespace.Tx) error {
 		dir, err := v.freeName(tx, parent, name)
-		if err == nil {
-			rec = v.newInode(n.ino, dir, what)
+		if err != nil {
+			return err
 		}
-		return err
+		if dir.Flags&namespace.FlagDefaultACL != 0 {
+			return errInherits
+		}
+		rec = v.newInode(n.ino, dir, what)
+		return inherit(tx, dir, rec, what.Umask)
 	})
 	if err != nil {
 		v.births.drop(key)

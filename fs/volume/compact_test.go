@@ -154,7 +154,7 @@ func TestCompactShared(t *testing.T) {
 	e, m := small(t)
 	all := e.fragments("f", 20, 1000)
 	src, dst := e.openFile("f"), e.create("clone")
-	n, err := dst.CopyRange(ctx, src, 0, 0, 10_000, false)
+	n, err := dst.CopyRange(ctx, src, 0, 0, 10_000, nil)
 	must(t, err)
 	src.Release(ctx)
 	e.done(dst)

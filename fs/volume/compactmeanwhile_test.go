@@ -32,14 +32,14 @@ func TestCompactMeanwhile(t *testing.T) {
 		},
 		"punch": func(e *env, all []byte) []byte {
 			h := e.openFile("f")
-			must(e.t, h.Allocate(ctx, volume.AllocPunch|volume.AllocKeepSize, 7000, 3000, false))
+			must(e.t, h.Allocate(ctx, volume.AllocPunch|volume.AllocKeepSize, 7000, 3000, nil))
 			clear(all[7000:10_000])
 			e.done(h)
 			return all
 		},
 		"clone": func(e *env, all []byte) []byte {
 			src, dst := e.openFile("f"), e.create("clone")
-			_, err := dst.CopyRange(ctx, src, 3000, 0, 1000, false)
+			_, err := dst.CopyRange(ctx, src, 3000, 0, 1000, nil)
 			must(e.t, err)
 			src.Release(ctx)
 			e.done(dst)

@@ -12,9 +12,9 @@ import (
 const maxCopyExtents = 1024
 
 // CopyRange makes length bytes from dstOff on the same as those of src from srcOff on, by sharing their blobs, and
-// returns how many it did: fewer where src ends. Ranges of one file must not overlap. killPriv is as
-// in Written.
-func (h *Handle) CopyRange(ctx context.Context, src *Handle, srcOff, dstOff, length uint64, killPriv bool) (uint64, error) {
+// returns how many it did: fewer where src ends. Ranges of one file must not overlap. killFor is as in
+// Allocate.
+func (h *Handle) CopyRange(ctx context.Context, src *Handle, srcOff, dstOff, length uint64, killFor Caller) (uint64, error) {
 	if src.n == h.n && srcOff < dstOff+length && dstOff < srcOff+length {
 		return 0, ErrInvalid
 	}
@@ -24,7 +24,7 @@ func (h *Handle) CopyRange(ctx context.Context, src *Handle, srcOff, dstOff, len
 	if err := h.n.ensureLoaded(ctx); err != nil {
 		return 0, err
 	}
-	if err := h.n.dropPrivileges(ctx, killPriv); err != nil {
+	if err := h.n.dropPrivileges(ctx, killFor); err != nil {
 		return 0, err
 	}
 	list, size, err := src.layout(ctx, srcOff, maxCopyExtents)

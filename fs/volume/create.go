@@ -2,14 +2,14 @@ package volume
 
 import (
 	"context"
-	"time"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
 )
 
 // Node is what to make.
 type Node struct {
-	Mode     uint32 // type and permission bits, with the caller's umask applied
+	Mode     uint32 // type and permission bits
+	Umask    uint32 // permission bits that it doesn't get, unless its directory has a default ACL
 	UID, GID uint32
 	Rdev     uint32
 	Target   string // of a symlink
@@ -65,6 +65,9 @@ func (v *Volume) create(ctx context.Context, parent namespace.Ino, name string, 
 			}
 			rec.Nlink = 2
 		}
+		if err := inherit(tx, dir, rec, what.Umask); err != nil {
+			return err
+		}
 		tx.Put(rec)
 		v.putEntry(tx, rec, name, first+1)
 		return nil
@@ -87,9 +90,10 @@ func (v *Volume) CreateOpen(ctx context.Context, parent namespace.Ino, name stri
 	// It is open before it can be seen, so that whoever removes it at once leaves it to the handle.
 	h := v.openNew(namespace.Ino(first), what.Mode, flags, false)
 	var rec *namespace.Inode
-	if v.putsOff() {
+	if err = errInherits; v.putsOff() {
 		rec, err = v.putOff(ctx, h.n, parent, name, what, first+1)
-	} else {
+	}
+	if err == errInherits {
 		err = v.changeNames(ctx, func() error {
 			rec, err = v.create(ctx, parent, name, what, first)
 			return err
@@ -100,6 +104,7 @@ func (v *Volume) CreateOpen(ctx context.Context, parent namespace.Ino, name stri
 		return nil, nil, err
 	}
 	v.names.note(rec, name)
+	v.xattrless.note(rec)
 	return rec, h, nil
 }
 
@@ -121,6 +126,9 @@ func (v *Volume) Tmpfile(ctx context.Context, parent namespace.Ino, what Node, f
 		}
 		rec = v.newInode(namespace.Ino(first), dir, what)
 		rec.Nlink = 0
+		if err := inherit(tx, dir, rec, what.Umask); err != nil {
+			return err
+		}
 		tx.Put(rec)
 		tx.Put(&namespace.Orphan{Ino: rec.Ino, Session: v.Session()})
 		tx.Apply(namespace.UsageKey{Session: v.Session()}, namespace.Delta{Inodes: 1})
@@ -134,16 +142,11 @@ func (v *Volume) Tmpfile(ctx context.Context, parent namespace.Ino, what Node, f
 	return &c, h, nil
 }
 
-// bareFor is how long a new file is taken to have no extended attributes but those that this daemon sets: others' changes
-// are seen that late at most. The kernel asks for one at a file's first write.
-const bareFor = time.Second
-
 // openNew opens an inode that is about to be made, of which all is known.
 func (v *Volume) openNew(ino namespace.Ino, mode uint32, flags OpenFlags, orphan bool) *Handle {
 	n := v.nodes.get(v, ino)
 	n.mu.Lock()
 	n.loaded, n.hasSuid = true, privileged(mode)
-	n.bare = time.Now().Add(bareFor)
 	n.mu.Unlock()
 	n.life.Lock()
 	defer n.life.Unlock()
@@ -267,7 +270,7 @@ func (v *Volume) freeName(tx namespace.Tx, parent namespace.Ino, name string) (*
 func (v *Volume) newInode(ino namespace.Ino, dir *namespace.Inode, what Node) *namespace.Inode {
 	now := v.now()
 	rec := &namespace.Inode{
-		Ino: ino, Mode: what.Mode, UID: what.UID, GID: what.GID, Nlink: 1, Rdev: what.Rdev,
+		Ino: ino, Mode: what.Mode, Flags: namespace.FlagNoXattrs, UID: what.UID, GID: what.GID, Nlink: 1, Rdev: what.Rdev,
 		Size: uint64(len(what.Target)), Target: what.Target,
 		Atime: now, Mtime: now, Ctime: now, Btime: now, Parent: dir.Ino,
 	}

@@ -37,6 +37,19 @@ func (v *Volume) Lookup(ctx context.Context, parent namespace.Ino, name string) 
 	return rec, nil
 }
 
+// LookupInode finds an inode by its number, or with parent the directory that a directory is in. ErrNotFound: there is none,
+// or it has no name any more.
+func (v *Volume) LookupInode(ctx context.Context, ino namespace.Ino, parent bool) (*namespace.Inode, error) {
+	rec, err := v.GetAttr(ctx, ino)
+	if err == nil && parent {
+		rec, err = v.GetAttr(ctx, rec.Parent)
+	}
+	if errors.Is(err, ErrStale) || err == nil && rec.Nlink == 0 && !v.isOpen(rec.Ino) {
+		return nil, ErrNotFound
+	}
+	return rec, err
+}
+
 // Entry is one name of a directory. Inode is nil unless it was asked for.
 type Entry struct {
 	namespace.Dentry

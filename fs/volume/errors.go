@@ -11,6 +11,7 @@ var (
 	ErrIsDir       = errors.New("is a directory")
 	ErrNotEmpty    = errors.New("directory not empty")
 	ErrNotPermit   = errors.New("operation not permitted")
+	ErrAccess      = errors.New("permission denied")
 	ErrInvalid     = errors.New("invalid argument")
 	ErrNameTooLong = errors.New("name too long")
 	ErrTooBig      = errors.New("file too large")

@@ -78,10 +78,10 @@ func TestHostsGrow(t *testing.T) {
 	})
 	_, err := b.v.SetAttr(ctx, hb.Ino(), volume.SetAttr{Size: ptr(uint64(5))})
 	must(t, err)
-	must(t, ha.Allocate(ctx, volume.AllocKeepSize|volume.AllocPunch, 1, 2, false)) // doesn't bring the old size back
+	must(t, ha.Allocate(ctx, volume.AllocKeepSize|volume.AllocPunch, 1, 2, nil)) // doesn't bring the old size back
 	b.wantFile("f", []byte("A\x00\x0034"))
 	dst := a.create("copy")
-	n, err := dst.CopyRange(ctx, ha, 0, 0, 100, false)
+	n, err := dst.CopyRange(ctx, ha, 0, 0, 100, nil)
 	if err != nil || n != 5 {
 		t.Errorf("copied %d, %v, want the 5 bytes that are left", n, err)
 	}

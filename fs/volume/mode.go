@@ -22,26 +22,26 @@ const (
 // xattrCaps holds a file's capabilities; see capabilities(7).
 const xattrCaps = "security.capability"
 
-// privileged reports bits that clearPrivileges takes.
-func privileged(mode uint32) bool {
-	return mode&ModeSetuid != 0 || mode&ModeSetgid != 0 && mode&unix.S_IXGRP != 0
-}
+// privileged reports bits that clearSuid may take.
+func privileged(mode uint32) bool { return mode&(ModeSetuid|ModeSetgid) != 0 }
 
-// clearPrivileges does what a change of content or owner does to a program's privileges: file capabilities go, and with
-// suid also the setuid bit, and the setgid bit of what is group-executable.
-func clearPrivileges(tx namespace.Tx, rec *namespace.Inode, suid bool) {
+// clearPrivileges does what a change of content does to a program's privileges: file capabilities go, and with by, who
+// may not keep them, also the bits that clearSuid takes.
+func clearPrivileges(tx namespace.Tx, rec *namespace.Inode, by Caller) {
 	if rec.Mode&ModeType == ModeDir {
 		return
 	}
 	tx.Delete(namespace.XattrKey{Ino: rec.Ino, Name: xattrCaps})
-	if suid {
-		clearSuid(rec)
+	if by != nil {
+		clearSuid(rec, by)
 	}
 }
 
-func clearSuid(rec *namespace.Inode) {
+// clearSuid clears the setuid bit; and the setgid bit where the group may execute the file, or the one who changes it is
+// not in the group, as Linux does since 6.2 (setattr_should_drop_sgid in fs/attr.c).
+func clearSuid(rec *namespace.Inode, by Caller) {
 	rec.Mode &^= ModeSetuid
-	if rec.Mode&unix.S_IXGRP != 0 {
+	if rec.Mode&unix.S_IXGRP != 0 || rec.Mode&ModeSetgid != 0 && by != nil && !by.InGroup(rec.GID) {
 		rec.Mode &^= ModeSetgid
 	}
 }

@@ -62,7 +62,7 @@ func (o *object) lay(off int, p []byte) {
 }
 
 func (m *model) writeAt(f *file, off int, p []byte) {
-	m.must(f.h.Write(ctx, uint64(off), [][]byte{p[:len(p)/2], p[len(p)/2:]}, volume.Written{KillPriv: true}))
+	m.must(f.h.Write(ctx, uint64(off), [][]byte{p[:len(p)/2], p[len(p)/2:]}, volume.Written{KillFor: member{}}))
 	if kept := unprivileged(f.o.mode); kept != f.o.mode {
 		f.o.mode = kept
 	}
@@ -148,7 +148,7 @@ func (m *model) allocate() {
 		0, volume.AllocKeepSize, volume.AllocPunch | volume.AllocKeepSize, volume.AllocZero,
 		volume.AllocZero | volume.AllocKeepSize,
 	}).Draw(m.t, "mode")
-	m.must(f.h.Allocate(ctx, mode, uint64(off), uint64(length), false))
+	m.must(f.h.Allocate(ctx, mode, uint64(off), uint64(length), nil))
 	o := f.o
 	if mode&(volume.AllocPunch|volume.AllocZero) != 0 && off < len(o.data) {
 		clear(o.data[off:min(off+length, len(o.data))])
@@ -167,7 +167,7 @@ func (m *model) copyRange() {
 	if src.o == dst.o && from < to+length && to < from+length {
 		want = volume.ErrInvalid
 	}
-	n, err := dst.h.CopyRange(ctx, src.h, uint64(from), uint64(to), uint64(length), false)
+	n, err := dst.h.CopyRange(ctx, src.h, uint64(from), uint64(to), uint64(length), nil)
 	if !m.expect(err, want) {
 		return
 	}

@@ -39,9 +39,7 @@ type node struct {
 	size    uint64 // current size, with what is only written in memory
 	stored  uint64 // committed size, as far as this daemon knows
 	hasCaps bool   // has a security.capability attribute, which a write removes
-	// bare is until when it is known to have no extended attributes; zero if that isn't known.
-	bare    time.Time
-	hasSuid bool // has a setuid or setgid bit, which some writes clear
+	hasSuid bool   // has a setuid or setgid bit, which some writes clear
 	mtime   namespace.Time
 	dirty   overlay
 	gen     uint64

@@ -3,6 +3,8 @@ package volume
 import (
 	"context"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/graviton-fs/graviton/backend/namespace"
 )
 
@@ -20,6 +22,8 @@ type move struct {
 	newName    string
 	mode       uint32
 	cookie     uint64 // two of them
+	whiteout   *Node  // what takes the old name, or nil
+	whiteoutID uint64 // its inode number; its cookie is the next number
 	now        namespace.Time
 	removed    *removal
 	fromLinks  int32 // change of the directories' links
@@ -34,13 +38,37 @@ type move struct {
 func (v *Volume) Rename(ctx context.Context, from namespace.Ino, oldName string, to namespace.Ino, newName string,
 	mode uint32,
 ) error {
+	return v.rename(ctx, from, oldName, to, newName, mode, nil)
+}
+
+// RenameWhiteout is the mode of Rename, which may go with RenameNoReplace, that RenameAndWhiteout is.
+const RenameWhiteout = 4
+
+// RenameAndWhiteout is Rename that leaves a whiteout of an owner under the old name: a character device 0/0, by which
+// overlayfs knows that a name was removed.
+func (v *Volume) RenameAndWhiteout(ctx context.Context, from namespace.Ino, oldName string, to namespace.Ino,
+	newName string, mode, uid, gid uint32,
+) error {
+	if mode&RenameExchange != 0 {
+		return ErrInvalid
+	}
+	return v.rename(ctx, from, oldName, to, newName, mode, &Node{Mode: unix.S_IFCHR, UID: uid, GID: gid})
+}
+
+func (v *Volume) rename(ctx context.Context, from namespace.Ino, oldName string, to namespace.Ino, newName string,
+	mode uint32, whiteout *Node,
+) error {
 	if mode != 0 && mode != RenameNoReplace && mode != RenameExchange {
 		return ErrInvalid
 	}
 	if err := checkName(newName); err != nil {
 		return err
 	}
-	cookie, err := v.takeIDs(ctx, 2)
+	numbers := uint64(2)
+	if whiteout != nil {
+		numbers = 4
+	}
+	cookie, err := v.takeIDs(ctx, numbers)
 	if err != nil {
 		return err
 	}
@@ -60,7 +88,7 @@ func (v *Volume) Rename(ctx context.Context, from namespace.Ino, oldName string,
 			r.reset()
 			m := move{
 				v: v, from: from, to: to, oldName: oldName, newName: newName, mode: mode,
-				cookie: cookie, now: v.now(), removed: &r,
+				cookie: cookie, now: v.now(), removed: &r, whiteout: whiteout, whiteoutID: cookie + 2,
 			}
 			return m.run(tx)
 		})
@@ -70,13 +98,13 @@ func (v *Volume) Rename(ctx context.Context, from namespace.Ino, oldName string,
 }
 
 func (m *move) run(tx namespace.Tx) error {
-	if _, err := directory(tx, m.from); err != nil {
+	fromDir, err := directory(tx, m.from)
+	if err != nil {
 		return err
 	}
 	if _, err := directory(tx, m.to); err != nil {
 		return err
 	}
-	var err error
 	m.movedEntry, m.moved, err = entry(tx, m.from, m.oldName)
 	if err != nil {
 		return err
@@ -109,6 +137,11 @@ func (m *move) run(tx namespace.Tx) error {
 			}
 		}
 		tx.Delete(m.movedEntry.Key())
+	}
+	if m.whiteout != nil {
+		rec := m.v.newInode(namespace.Ino(m.whiteoutID), fromDir, *m.whiteout)
+		tx.Put(rec)
+		m.v.putEntry(tx, rec, m.oldName, m.whiteoutID+1)
 	}
 	m.place(tx, m.moved, m.to, m.from, m.newName, m.cookie)
 	m.touch(tx)

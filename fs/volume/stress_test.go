@@ -138,12 +138,12 @@ func (s *stress) data() error {
 	case 0:
 		return h.Sync(ctx)
 	case 1:
-		return h.Allocate(ctx, volume.AllocPunch|volume.AllocKeepSize, off, 10_000, false)
+		return h.Allocate(ctx, volume.AllocPunch|volume.AllocKeepSize, off, 10_000, nil)
 	case 2:
 		_, err := h.SeekHole(ctx, off)
 		return err
 	case 3:
-		_, err := h.CopyRange(ctx, s.handles[0], off, s.rnd.Uint64N(60_000), 5000, false)
+		_, err := h.CopyRange(ctx, s.handles[0], off, s.rnd.Uint64N(60_000), 5000, nil)
 		return err
 	case 4:
 		_, err := h.Read(ctx, make([]byte, 20_000), off)

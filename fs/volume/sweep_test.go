@@ -149,7 +149,7 @@ func (w *work) run() {
 	w.create("f")
 	if !w.failed["b"] {
 		w.commit("f", func() error {
-			_, err := w.open["f"].CopyRange(ctx, w.open["b"], 0, 500, 1500, false)
+			_, err := w.open["f"].CopyRange(ctx, w.open["b"], 0, 500, 1500, nil)
 			return err
 		}, func(o *object) { o.lay(500, w.files["b"].data[:1500]) })
 	}

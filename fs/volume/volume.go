@@ -54,34 +54,36 @@ const (
 
 // Volume is a mounted volume. All methods may be called concurrently.
 type Volume struct {
-	cfg     Config
-	log     *slog.Logger
-	ns      namespace.Store
-	blobs   blob.Store
-	id      uuid.UUID
-	session atomic.Uint64
-	members *members // nil where only one daemon can have the store open
-	ids     ids
-	nextKey atomic.Uint64
-	nodes   nodes
-	dirty   *budget
-	atimes  atimes
-	removed removed
-	births  births
-	known   known
-	told    told
-	waits   waits
-	lost    atomic.Bool   // see LostCommits
-	ousted  atomic.Bool   // see oust
-	full    atomic.Int64  // when the store was full last, in Unix nanoseconds
-	commits atomic.Uint64 // of files' data, ended so far
-	changes atomic.Uint64 // transactions, ended so far
-	part    uint64        // size of an upload's part, as far as it matters for when a stream begins
-	window  uint64        // see streamWindow
-	copyMin uint64        // see the constant
-	faults  faultLog
-	staging staging
-	names   *hintNames // nil without Config.Hints
+	cfg        Config
+	log        *slog.Logger
+	ns         namespace.Store
+	blobs      blob.Store
+	id         uuid.UUID
+	generation uint32
+	session    atomic.Uint64
+	members    *members // nil where only one daemon can have the store open
+	ids        ids
+	nextKey    atomic.Uint64
+	nodes      nodes
+	dirty      *budget
+	atimes     atimes
+	removed    removed
+	xattrless  xattrless
+	births     births
+	known      known
+	told       told
+	waits      waits
+	lost       atomic.Bool   // see LostCommits
+	ousted     atomic.Bool   // see oust
+	full       atomic.Int64  // when the store was full last, in Unix nanoseconds
+	commits    atomic.Uint64 // of files' data, ended so far
+	changes    atomic.Uint64 // transactions, ended so far
+	part       uint64        // size of an upload's part, as far as it matters for when a stream begins
+	window     uint64        // see streamWindow
+	copyMin    uint64        // see the constant
+	faults     faultLog
+	staging    staging
+	names      *hintNames // nil without Config.Hints
 
 	compactor compactor
 
@@ -112,6 +114,7 @@ func Open(ctx context.Context, ns namespace.Store, blobs blob.Store, cfg Config)
 	v.nodes.m = map[namespace.Ino]*node{}
 	v.atimes.m = map[namespace.Ino]namespace.Time{}
 	v.removed.init()
+	v.xattrless.init(cfg.Shared)
 	v.births.m = map[namespace.DentryKey]*node{}
 	v.dirty = newBudget(cfg.Dirty)
 	v.told.init()
@@ -134,7 +137,7 @@ func Open(ctx context.Context, ns namespace.Store, blobs blob.Store, cfg Config)
 	if err != nil {
 		return nil, err
 	}
-	v.id = vol.ID
+	v.id, v.generation = vol.ID, vol.Generation
 	if cfg.Adopt {
 		if err := v.adopt(ctx); err != nil {
 			return nil, fmt.Errorf("open volume: lost+found: %w", err)
@@ -182,6 +185,10 @@ func (v *Volume) ID() uuid.UUID { return v.id }
 
 // Session is the number of this daemon's session, with which the keys of its blobs begin.
 func (v *Volume) Session() uint64 { return v.session.Load() }
+
+// Generation tells this life of the volume from those in which an inode number may have meant another file; see
+// namespace.Volume.
+func (v *Volume) Generation() uint32 { return v.generation }
 
 // Close commits all written data, ends the session and stops the background work. It returns the first error; the
 // volume is closed all the same.

@@ -124,6 +124,7 @@ func (v *Volume) applyInode(ino namespace.Ino) {
 		v.nodes.put(n)
 	}
 	v.known.forget(ino)
+	v.xattrless.forget(ino)
 	if to := v.told.get(); to != nil {
 		to.Inode(ino)
 	}

@@ -7,9 +7,9 @@ import (
 
 // Written tells how a write came about.
 type Written struct {
-	Cached   bool // from the kernel's write-back cache, which owns the file's times
-	KillPriv bool // by someone whose writes clear setuid and setgid bits
-	Append   bool // at the end of the file as it is, wherever that is; off is ignored
+	Cached  bool   // from the kernel's write-back cache, which owns the file's times
+	KillFor Caller // by someone whose writes clear setuid and setgid bits; nil if they don't
+	Append  bool   // at the end of the file as it is, wherever that is; off is ignored
 }
 
 // Write puts data at an offset of the file. It is visible to every read that begins after Write returned, and kept in
@@ -40,7 +40,7 @@ func (h *Handle) write(ctx context.Context, off uint64, data [][]byte, how Writt
 	if err := n.ensureLoaded(ctx); err != nil {
 		return err
 	}
-	if err := n.dropPrivileges(ctx, how.KillPriv); err != nil {
+	if err := n.dropPrivileges(ctx, how.KillFor); err != nil {
 		return err
 	}
 	if how.Append {
@@ -93,17 +93,20 @@ func (n *node) ensureLoaded(ctx context.Context) error {
 }
 
 // dropPrivileges removes what a write to the file has to clear: file capabilities always, setuid and setgid bits when
-// kill is set.
-func (n *node) dropPrivileges(ctx context.Context, kill bool) error {
+// it is by someone, not nil, who loses them.
+func (n *node) dropPrivileges(ctx context.Context, by Caller) error {
 	n.mu.Lock()
-	caps, suid := n.hasCaps, n.hasSuid && kill
+	caps, suid := n.hasCaps, n.hasSuid
 	n.hasCaps = false // before the commit: capabilities that are set after it count
 	n.mu.Unlock()
-	if !caps && !suid {
+	if by != nil && (!suid || !by.LosesPrivileges()) {
+		by = nil
+	}
+	if !caps && by == nil {
 		return nil
 	}
 	err := n.commit(ctx, func(e *extentEdit) error {
-		clearPrivileges(e.tx, e.rec, suid)
+		clearPrivileges(e.tx, e.rec, by)
 		e.rec.Ctime = n.v.now()
 		return nil
 	})

@@ -2,21 +2,14 @@ package volume
 
 import (
 	"context"
-	"time"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
 )
 
 // GetXattr returns an extended attribute's value.
 func (v *Volume) GetXattr(ctx context.Context, ino namespace.Ino, name string) ([]byte, error) {
-	if n := v.nodes.peek(ino); n != nil {
-		n.mu.Lock()
-		none := n.unborn.Load() || time.Now().Before(n.bare)
-		n.mu.Unlock()
-		v.nodes.put(n)
-		if none {
-			return nil, ErrNoXattr
-		}
+	if v.hasNoXattrs(ino) {
+		return nil, ErrNoXattr
 	}
 	var value []byte
 	key := namespace.XattrKey{Ino: ino, Name: name}
@@ -33,11 +26,27 @@ func (v *Volume) GetXattr(ctx context.Context, ino namespace.Ino, name string) (
 	return value, err
 }
 
+// hasNoXattrs reports whether an inode is known to have no extended attributes, without a look into the namespace.
+func (v *Volume) hasNoXattrs(ino namespace.Ino) bool {
+	if v.xattrless.has(ino) {
+		return true
+	}
+	n := v.nodes.peek(ino)
+	if n == nil {
+		return false
+	}
+	defer v.nodes.put(n)
+	return n.unborn.Load()
+}
+
 // xattrsAhead is how many attributes are asked for at a time.
 const xattrsAhead = 32
 
 // ListXattr returns the names of an inode's extended attributes, in order.
 func (v *Volume) ListXattr(ctx context.Context, ino namespace.Ino) ([]string, error) {
+	if v.hasNoXattrs(ino) {
+		return nil, nil
+	}
 	if err := v.settleInode(ctx, ino); err != nil {
 		return nil, err
 	}
@@ -75,57 +84,63 @@ func (v *Volume) SetXattr(ctx context.Context, ino namespace.Ino, name string, v
 		return ErrXattrSize
 	}
 	rec := &namespace.Xattr{Ino: ino, Name: name, Value: append([]byte(nil), value...)}
-	return v.changeXattr(ctx, rec.Ino, name, func(tx namespace.Tx, exists bool) error {
+	return v.changeXattr(ctx, rec.Ino, name, func(tx namespace.Tx, in *namespace.Inode, exists bool) (bool, error) {
 		switch {
 		case mode == XattrCreate && exists:
-			return ErrExists
+			return false, ErrExists
 		case mode == XattrReplace && !exists:
-			return ErrNoXattr
+			return false, ErrNoXattr
 		}
+		in.Flags &^= namespace.FlagNoXattrs
 		tx.Put(rec)
-		return nil
+		return true, nil
 	})
 }
 
 // RemoveXattr removes an extended attribute.
 func (v *Volume) RemoveXattr(ctx context.Context, ino namespace.Ino, name string) error {
-	return v.changeXattr(ctx, ino, name, func(tx namespace.Tx, exists bool) error {
+	return v.changeXattr(ctx, ino, name, func(tx namespace.Tx, _ *namespace.Inode, exists bool) (bool, error) {
 		if !exists {
-			return ErrNoXattr
+			return false, ErrNoXattr
 		}
 		tx.Delete(namespace.XattrKey{Ino: ino, Name: name})
-		return nil
+		return true, nil
 	})
 }
 
+// changeXattr runs fn in a transaction with the inode, and whether it has an attribute of that name. If fn reports a change,
+// the inode is put as fn leaves it, with the time of change.
 func (v *Volume) changeXattr(ctx context.Context, ino namespace.Ino, name string,
-	fn func(tx namespace.Tx, exists bool) error,
+	fn func(tx namespace.Tx, rec *namespace.Inode, exists bool) (changed bool, err error),
 ) error {
 	if err := v.settleInode(ctx, ino); err != nil {
 		return err
 	}
 	key := namespace.XattrKey{Ino: ino, Name: name}
 	want := namespace.Want{
-		Inodes: []namespace.InodeWant{{Ino: ino, Lock: namespace.Shared}},
+		Inodes: []namespace.InodeWant{{Ino: ino, Lock: namespace.Exclusive}},
 		Xattrs: []namespace.XattrKey{key},
 	}
 	n := v.nodes.get(v, ino)
 	defer v.nodes.put(n)
-	n.mu.Lock()
-	n.bare = time.Time{} // also for who looks while this is under way
-	n.mu.Unlock()
+	v.xattrless.changed(ino) // also for who looks while this is under way
 	err := v.update(ctx, want, func(tx namespace.Tx) error {
-		if _, err := tx.Get(namespace.InodeKey{Ino: ino}); err != nil {
+		rec, err := namespace.Get[*namespace.Inode](tx, namespace.InodeKey{Ino: ino})
+		if err != nil {
 			return staleIfMissing(err)
 		}
-		_, err := tx.Get(key)
+		_, err = tx.Get(key)
 		if err != nil && !isNotFound(err) {
 			return err
 		}
-		if err := fn(tx, err == nil); err != nil {
+		changed, err := fn(tx, rec, err == nil)
+		if err != nil || !changed {
 			return err
 		}
-		tx.Apply(namespace.InodeKey{Ino: ino}, namespace.Delta{Ctime: v.now()})
+		if now := v.now(); rec.Ctime.Before(now) {
+			rec.Ctime = now
+		}
+		tx.Put(rec)
 		return nil
 	})
 	if err == nil && name == xattrCaps {
