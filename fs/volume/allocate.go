@@ -105,7 +105,10 @@ func (e *extentEdit) punchInFile(lo, hi uint64) error {
 	if lo >= e.rec.Size {
 		return nil
 	}
-	return e.punch(lo, min(hi, (e.rec.Size/namespace.BlockSize+1)*namespace.BlockSize))
+	if hi > e.rec.Size { // up to the end of the block that has the end of the file
+		hi = (e.rec.Size/namespace.BlockSize + 1) * namespace.BlockSize
+	}
+	return e.punch(lo, hi)
 }
 
 // punch makes the bytes from lo up to hi read as zeros. Blocks that lie in them lose their space; the others keep it, as
