@@ -164,7 +164,7 @@ func (m *Mount) Wait() { m.server.Wait() }
 
 // Mounted returns the topmost mount on a directory, or nil.
 func Mounted(dir string) (*mountinfo.Info, error) {
-	list, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(dir))
+	list, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) { return m.Mountpoint != dir, false })
 	if err != nil || len(list) == 0 {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -56,18 +57,11 @@ func showStatus(c *cli.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	list := []control.Status{}
-	for _, r := range control.Daemons(cfg.StateDir) {
-		s, err := askStatus(c.Context, r)
-		if err != nil { // which is no reason to be silent about the others
-			s = control.Status{Record: r, Error: err.Error()}
-		}
-		list = append(list, s)
-	}
+	list, err := allStatus(c.Context, cfg.StateDir)
 	if c.Bool("json") {
-		return printJSON(c.App.Writer, list)
+		return errors.Join(err, printJSON(c.App.Writer, list))
 	}
-	if len(list) == 0 {
+	if len(list) == 0 && err == nil {
 		fmt.Fprintln(c.App.Writer, "Nothing is mounted. Mount with: graviton mount DIR")
 	}
 	for _, s := range list {
@@ -75,7 +69,27 @@ func showStatus(c *cli.Context, dir string) error {
 			return err
 		}
 	}
-	return nil
+	return err
+}
+
+// allStatus asks every daemon of this user, and names the mounts of others. With an error the list may lack some.
+func allStatus(ctx context.Context, stateDir string) ([]control.Status, error) {
+	daemons, err := control.Daemons(stateDir)
+	list := []control.Status{}
+	for _, r := range daemons {
+		s, err := askStatus(ctx, r)
+		if err != nil { // which is no reason to be silent about the others
+			s = control.Status{Record: r, Error: err.Error()}
+		}
+		list = append(list, s)
+	}
+	mounts, merr := control.Mounts()
+	for _, m := range mounts {
+		if !m.Own() {
+			list = append(list, control.Status{Record: control.Record{Dir: m.Dir}, Error: "mounted by " + m.Owner()})
+		}
+	}
+	return list, errors.Join(err, merr)
 }
 
 func askStatus(ctx context.Context, r control.Record) (control.Status, error) {
@@ -88,6 +102,10 @@ func humanBytes(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
 
 func printStatus(out io.Writer, s control.Status) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	if s.Error != "" && s.PID == 0 { // nobody was asked
+		fmt.Fprintf(w, "%s\t%s\n", s.Dir, s.Error)
+		return w.Flush()
+	}
 	if s.Error != "" {
 		fmt.Fprintf(w, "%s\tprocess %d, since %s\n  error\t%s\n", s.Dir, s.PID, s.Started.Format(time.DateTime), s.Error)
 		return w.Flush()

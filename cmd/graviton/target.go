@@ -9,11 +9,9 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/moby/sys/mountinfo"
 	"github.com/urfave/cli/v2"
 
 	"github.com/graviton-fs/graviton/control"
-	"github.com/graviton-fs/graviton/fs"
 )
 
 // withAdmin runs fn on the volume that a command means: that of the mounted directory dir, or if dir is empty the
@@ -59,15 +57,39 @@ func daemonOf(dir string) (control.Record, error) {
 	if err != nil {
 		return control.Record{}, err
 	}
-	if r, ok := control.FindMount(abs); ok {
-		return r, nil
+	if err := refuseForeign(abs); err != nil {
+		return control.Record{}, err
 	}
-	info, err := fs.Mounted(abs)
-	if err == nil && info != nil && info.FSType == fs.Type {
+	r, ok, err := control.FindMount(abs)
+	switch {
+	case ok:
+		return r, nil
+	case err != nil:
+		return control.Record{}, err
+	}
+	if _, ok, err := control.MountOn(abs); err == nil && ok {
 		return control.Record{}, fmt.Errorf("%s is a graviton mount whose daemon is gone: 'graviton unmount %s' or "+
 			"mounting it again repairs it", dir, dir)
 	}
 	return control.Record{}, fmt.Errorf("%s is not a graviton mount: 'graviton status' lists those that are", dir)
+}
+
+// refuseForeign refuses a directory on which another user has mounted. What that user's mount and its source say isn't
+// followed, and the mount is asked nothing.
+func refuseForeign(dir string) error {
+	m, ok, err := control.MountOn(dir)
+	if err != nil || !ok || m.Own() {
+		return nil //nolint:nilerr // without a mount table nothing is found by it either
+	}
+	return foreignError(m)
+}
+
+func foreignError(m control.Mounted) error {
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("%s is mounted by %s: run the command as that user", m.Dir, m.Owner())
+	}
+	return fmt.Errorf("%s is mounted by %s: run the command as that user, or take the mount away with 'umount %s'", m.Dir,
+		m.Owner(), m.Dir)
 }
 
 // mountOf splits a path into the mount that it is in and the path below that.
@@ -76,13 +98,13 @@ func mountOf(path string) (dir, below string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	mounts, err := mountinfo.GetMounts(mountinfo.FSTypeFilter(fs.Type))
+	mounts, err := control.Mounts()
 	if err != nil {
 		return "", "", err
 	}
 	for _, m := range mounts {
-		if rest, ok := strings.CutPrefix(abs, m.Mountpoint); ok && (rest == "" || rest[0] == '/') && len(m.Mountpoint) > len(dir) {
-			dir, below = m.Mountpoint, rest
+		if rest, ok := strings.CutPrefix(abs, m.Dir); ok && (rest == "" || rest[0] == '/') && len(m.Dir) > len(dir) {
+			dir, below = m.Dir, rest
 		}
 	}
 	if dir == "" {

@@ -37,8 +37,14 @@ func unmountAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	r, ok := control.FindMount(abs)
-	if !ok {
+	if err := refuseForeign(abs); err != nil {
+		return err
+	}
+	r, ok, err := control.FindMount(abs)
+	switch {
+	case !ok && err != nil:
+		return err
+	case !ok:
 		return unmountDead(abs)
 	}
 	client := control.NewClient(r.Socket)
@@ -78,8 +84,8 @@ func unmountDead(dir string) error {
 		return fmt.Errorf("%s is a mount of type %s, not one of graviton: use umount", dir, info.FSType)
 	}
 	if !waitDead(dir) {
-		return fmt.Errorf("%s is served by a daemon that can't be reached: it may be another user's, try as root, or "+
-			"'umount %s'", dir, dir)
+		return fmt.Errorf("%s is served by a daemon that can't be reached: it may hang; 'umount %s' as root takes the mount "+
+			"away", dir, dir)
 	}
 	if err := fs.Detach(dir); err != nil {
 		return err
