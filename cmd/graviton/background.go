@@ -51,11 +51,12 @@ func startBackground(m mounting) error {
 			logPath(m.cfg))
 	}
 	kind, text, _ := strings.Cut(text, "\n")
-	switch kind {
-	case "ready":
+	if kind == "ready" {
 		fmt.Fprint(os.Stderr, text)
 		return cmd.Process.Release()
-	case "usage":
+	}
+	_ = cmd.Wait() // so that nothing of it goes on; why it fails is known
+	if kind == "usage" {
 		return usageError{errors.New(text)}
 	}
 	return errors.New(text)

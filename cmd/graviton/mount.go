@@ -16,6 +16,7 @@ import (
 	"github.com/graviton-fs/graviton/config"
 	"github.com/graviton-fs/graviton/control"
 	"github.com/graviton-fs/graviton/fs"
+	"github.com/graviton-fs/graviton/private"
 )
 
 func mountCommand() *cli.Command {
@@ -129,6 +130,9 @@ func (m *mounting) check() error {
 	}
 	if err := clearDeadMount(m.dir); err != nil {
 		return err
+	}
+	if err := private.CheckDir(m.cfg.StateDir); err != nil && !m.ephemeral && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("state directory: %w", err)
 	}
 	st, err := os.Stat(m.dir)
 	switch {
