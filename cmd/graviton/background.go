@@ -52,7 +52,7 @@ func startBackground(m mounting) error {
 	}
 	kind, text, _ := strings.Cut(text, "\n")
 	if kind == "ready" {
-		fmt.Fprint(os.Stderr, text)
+		fmt.Fprint(stderr, text)
 		return cmd.Process.Release()
 	}
 	_ = cmd.Wait() // so that nothing of it goes on; why it fails is known
@@ -66,7 +66,7 @@ func startBackground(m mounting) error {
 func report(ready string, err error) {
 	if !inBackground() {
 		if err == nil {
-			fmt.Fprint(os.Stderr, ready)
+			fmt.Fprint(stderr, ready)
 		}
 		return
 	}

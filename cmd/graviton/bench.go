@@ -136,7 +136,7 @@ func benchJSON(c *cli.Context, figures any) (table io.Writer, err error) {
 	}
 	if name == "-" {
 		_, err := out.WriteTo(c.App.Writer)
-		return os.Stderr, err
+		return stderr, err
 	}
 	return c.App.Writer, os.WriteFile(name, out.Bytes(), 0o644)
 }

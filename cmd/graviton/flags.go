@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"sync"
 
 	"github.com/urfave/cli/v2"
@@ -35,7 +34,7 @@ func loadConfig(c *cli.Context) (*config.Config, error) {
 	}
 	warnOnce.Do(func() {
 		for _, line := range cfg.Warnings() {
-			fmt.Fprintf(os.Stderr, "graviton: warning: %s\n", line)
+			fmt.Fprintf(stderr, "graviton: warning: %s\n", line)
 		}
 	})
 	return cfg, nil

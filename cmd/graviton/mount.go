@@ -191,7 +191,7 @@ func clearDeadMount(dir string) error {
 		if err := fs.Detach(dir); err != nil {
 			return fmt.Errorf("%s has a dead graviton mount that can't be cleared: %w", dir, err)
 		}
-		fmt.Fprintf(os.Stderr, "graviton: cleared the mount on %s, whose daemon had died\n", dir)
+		fmt.Fprintf(stderr, "graviton: cleared the mount on %s, whose daemon had died\n", dir)
 	}
 	return nil
 }

@@ -86,10 +86,10 @@ func refuseForeign(dir string) error {
 
 func foreignError(m control.Mounted) error {
 	if os.Geteuid() != 0 {
-		return fmt.Errorf("%s is mounted by %s: run the command as that user", m.Dir, m.Owner())
+		return fmt.Errorf("%s is mounted by %s: run the command as that user", quote(m.Dir), m.Owner())
 	}
-	return fmt.Errorf("%s is mounted by %s: run the command as that user, or take the mount away with 'umount %s'", m.Dir,
-		m.Owner(), m.Dir)
+	return fmt.Errorf("%s is mounted by %s: run the command as that user, or take the mount away with umount", quote(m.Dir),
+		m.Owner())
 }
 
 // mountOf splits a path into the mount that it is in and the path below that.

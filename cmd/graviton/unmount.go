@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"syscall"
 	"time"
 
@@ -50,7 +49,7 @@ func unmountAction(c *cli.Context) error {
 	client := control.NewClient(r.Socket)
 	defer client.Close()
 	if s, err := client.Status(c.Context); err == nil && s.Activity.Dirty > 0 {
-		fmt.Fprintf(c.App.ErrWriter, "Storing %s ...\n", humanBytes(int64(s.Activity.Dirty)))
+		fmt.Fprintf(stderr, "Storing %s ...\n", humanBytes(int64(s.Activity.Dirty)))
 	}
 	res, err := client.Unmount(c.Context, c.Bool("lazy"))
 	switch {
@@ -67,7 +66,7 @@ func unmountAction(c *cli.Context) error {
 	if err := waitExit(c.Context, r.PID, 30*time.Second); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.App.ErrWriter, "Unmounted %s, all is stored.\n", dir)
+	fmt.Fprintf(stderr, "Unmounted %s, all is stored.\n", dir)
 	return nil
 }
 
@@ -90,7 +89,7 @@ func unmountDead(dir string) error {
 	if err := fs.Detach(dir); err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "Cleared the mount on %s, whose daemon had died. What was acknowledged is in the store.\n", dir)
+	fmt.Fprintf(stderr, "Cleared the mount on %s, whose daemon had died. What was acknowledged is in the store.\n", dir)
 	return nil
 }
 
