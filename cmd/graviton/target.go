@@ -94,23 +94,38 @@ func foreignError(m control.Mounted) error {
 
 // mountOf splits a path into the mount that it is in and the path below that.
 func mountOf(path string) (dir, below string, err error) {
-	abs, err := absolute(path)
-	if err != nil {
-		return "", "", err
-	}
 	mounts, err := control.Mounts()
 	if err != nil {
 		return "", "", err
 	}
-	for _, m := range mounts {
-		if rest, ok := strings.CutPrefix(abs, m.Dir); ok && (rest == "" || rest[0] == '/') && len(m.Dir) > len(dir) {
-			dir, below = m.Dir, rest
+	// As it is written first: to resolve symlinks below another user's mount would be to wait for that user's daemon.
+	if plain, aerr := filepath.Abs(path); aerr == nil {
+		if m, ok := innermost(mounts, plain); ok && !m.Own() {
+			return "", "", foreignError(m)
 		}
 	}
-	if dir == "" {
-		return "", "", fmt.Errorf("%s is not in a graviton mount", path)
+	abs, err := absolute(path)
+	if err != nil {
+		return "", "", err
 	}
-	return dir, below, nil
+	m, ok := innermost(mounts, abs)
+	switch {
+	case !ok:
+		return "", "", fmt.Errorf("%s is not in a graviton mount", path)
+	case !m.Own():
+		return "", "", foreignError(m)
+	}
+	return m.Dir, strings.TrimPrefix(abs, m.Dir), nil
+}
+
+// innermost returns the mount that an absolute path is in, the last of several on one directory.
+func innermost(mounts []control.Mounted, path string) (in control.Mounted, ok bool) {
+	for _, m := range mounts {
+		if within(path, m.Dir) && len(m.Dir) >= len(in.Dir) {
+			in, ok = m, true
+		}
+	}
+	return in, ok
 }
 
 // absolute resolves symlinks in the directory part of a path, and in all of it if that doesn't ask a dead mount.

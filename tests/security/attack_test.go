@@ -113,7 +113,8 @@ func (e *evil) commands() {
 		}
 	}
 	m.Unmount()
-	for _, args := range [][]string{{"status", e.dir}, {"unmount", e.dir}, {"gc", e.dir}, {"dump", "-", e.dir}, {"fsck", e.dir}, {"mount", e.dir}} {
+	for _, args := range [][]string{{"status", e.dir}, {"unmount", e.dir}, {"gc", e.dir}, {"dump", "-", e.dir}, {"fsck", e.dir}, {"mount", e.dir},
+		{"stat", e.dir + "/a/b"}, {"compact", e.dir + "/a/b"}, {"blob", "ls", "--mount", e.dir}} {
 		res := e.graviton(args...)
 		if res.Code != 1 || res.Stdout != "" || !strings.Contains(res.Stderr, "mounted by user 65534") || !strings.Contains(res.Stderr, "umount") {
 			e.t.Errorf("a command on the attacker's mount: %v", res)
