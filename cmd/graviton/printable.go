@@ -47,17 +47,14 @@ func (p printable) Write(text []byte) (int, error) {
 // quote returns a name as it is to stand in a line or a table: as it is, or as a Go string if it has anything that isn't to
 // be seen, such as the end of a line that would begin another one.
 func quote(name string) string {
-	if strings.HasPrefix(name, `"`) { // else it could be taken for a quoted one
-		return strconv.Quote(name)
+	hidden := func(r rune) bool { return !unicode.IsGraphic(r) }
+	if utf8.ValidString(name) && !strings.ContainsFunc(name, hidden) && !strings.HasPrefix(name, `"`) {
+		return name
 	}
-	return oneLine(name)
+	return strconv.Quote(name)
 }
 
-// oneLine is quote for a text that may hold quoted names.
+// oneLine joins the lines of a message, such as an error's, that is to stand in a line or a table.
 func oneLine(text string) string {
-	hidden := func(r rune) bool { return !unicode.IsGraphic(r) }
-	if utf8.ValidString(text) && !strings.ContainsFunc(text, hidden) {
-		return text
-	}
-	return strconv.Quote(text)
+	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\t' }), " ")
 }

@@ -62,4 +62,7 @@ func TestQuote(t *testing.T) {
 			t.Errorf("%q: %s", name, got)
 		}
 	}
+	if got := oneLine("two\n\tlines"); got != "two lines" {
+		t.Errorf("%q", got)
+	}
 }

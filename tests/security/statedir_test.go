@@ -23,6 +23,10 @@ func TestStateIsPrivate(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		dump := filepath.Join(state, "names.dump")
+		if res := m.Run("dump", dump, m.Dir); res.Code != 0 {
+			t.Error(res)
+		}
 		checkPrivate(t, state)
 		m.Unmount()
 		checkPrivate(t, state)
