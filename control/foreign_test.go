@@ -149,9 +149,11 @@ func TestRecordsOfStrangers(t *testing.T) {
 	record, err := json.Marshal(Record{PID: os.Getpid(), Dir: "/mnt/forged", Store: "forged"})
 	must(t, err)
 	for name, plant := range map[string]func(file string) error{
-		"FIFO":               func(file string) error { return unix.Mkfifo(file, 0o600) },
-		"link to no end":     func(file string) error { return os.Symlink("/dev/zero", file) },
-		"of another user":    func(file string) error { return errors.Join(os.WriteFile(file, record, 0o600), os.Chown(file, stranger, 0)) },
+		"FIFO":           func(file string) error { return unix.Mkfifo(file, 0o600) },
+		"link to no end": func(file string) error { return os.Symlink("/dev/zero", file) },
+		"of another user": func(file string) error {
+			return errors.Join(os.WriteFile(file, record, 0o600), os.Chown(file, stranger, 0))
+		},
 		"writable by others": func(file string) error { return errors.Join(os.WriteFile(file, record, 0o600), os.Chmod(file, 0o602)) },
 		"link to a record": func(file string) error {
 			return errors.Join(os.WriteFile(file+".real", record, 0o600), os.Symlink(file+".real", file))
