@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"text/tabwriter"
 	"time"
 
@@ -72,17 +73,22 @@ func showStatus(c *cli.Context, dir string) error {
 	return err
 }
 
-// allStatus asks every daemon of this user, and names the mounts of others. With an error the list may lack some.
+// allStatus asks every daemon of this user, all at a time, and names the mounts of others. With an error the list may lack
+// some.
 func allStatus(ctx context.Context, stateDir string) ([]control.Status, error) {
 	daemons, err := control.Daemons(stateDir)
-	list := []control.Status{}
-	for _, r := range daemons {
-		s, err := askStatus(ctx, r)
-		if err != nil { // which is no reason to be silent about the others
-			s = control.Status{Record: r, Error: err.Error()}
-		}
-		list = append(list, s)
+	list := make([]control.Status, len(daemons))
+	var asked sync.WaitGroup
+	for i, r := range daemons {
+		asked.Go(func() {
+			s, err := askStatus(ctx, r)
+			if err != nil { // which is no reason to be silent about the others
+				s = control.Status{Record: r, Error: err.Error()}
+			}
+			list[i] = s
+		})
 	}
+	asked.Wait()
 	mounts, merr := control.Mounts()
 	for _, m := range mounts {
 		if !m.Own() {
@@ -92,7 +98,12 @@ func allStatus(ctx context.Context, stateDir string) ([]control.Status, error) {
 	return list, errors.Join(err, merr)
 }
 
+// statusPatience is how long a daemon is waited for, which itself waits for its store.
+const statusPatience = 15 * time.Second
+
 func askStatus(ctx context.Context, r control.Record) (control.Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, statusPatience)
+	defer cancel()
 	client := control.NewClient(r.Socket)
 	defer client.Close()
 	return client.Status(ctx)

@@ -61,17 +61,17 @@ func daemonOf(dir string) (control.Record, error) {
 		return control.Record{}, err
 	}
 	r, ok, err := control.FindMount(abs)
-	switch {
-	case ok:
+	if ok {
 		return r, nil
-	case err != nil:
-		return control.Record{}, err
 	}
-	if _, ok, err := control.MountOn(abs); err == nil && ok {
-		return control.Record{}, fmt.Errorf("%s is a graviton mount whose daemon is gone: 'graviton unmount %s' or "+
-			"mounting it again repairs it", dir, dir)
+	if _, ok, merr := control.MountOn(abs); merr != nil || !ok {
+		return r, fmt.Errorf("%s is not a graviton mount: 'graviton status' lists those that are", dir)
 	}
-	return control.Record{}, fmt.Errorf("%s is not a graviton mount: 'graviton status' lists those that are", dir)
+	if err != nil {
+		return r, fmt.Errorf("the daemon of %s is not known: %w", dir, err)
+	}
+	return r, fmt.Errorf("%s is a graviton mount whose daemon is gone: 'graviton unmount %s' or mounting it again repairs it",
+		dir, dir)
 }
 
 // refuseForeign refuses a directory on which another user has mounted. What that user's mount and its source say isn't

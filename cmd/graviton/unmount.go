@@ -40,11 +40,11 @@ func unmountAction(c *cli.Context) error {
 		return err
 	}
 	r, ok, err := control.FindMount(abs)
-	switch {
-	case !ok && err != nil:
-		return err
-	case !ok:
-		return unmountDead(abs)
+	if !ok {
+		if derr := unmountDead(abs); derr != nil {
+			return errors.Join(derr, err) // which may say why no daemon was found
+		}
+		return nil
 	}
 	client := control.NewClient(r.Socket)
 	defer client.Close()
