@@ -32,8 +32,9 @@ type Config struct {
 	S3        S3
 	Tiered    Tiered
 
-	source  string
-	origins map[string]string // by full path, for messages; a default has none
+	source   string
+	origins  map[string]string // by full path, for messages; a default has none
+	warnings []string
 }
 
 // The values of Config.Backend, Postgres.BlobStorage, S3.SingleWriter and Tiered.Namespace and Warm.
@@ -174,6 +175,9 @@ func (c *Config) IsSet(path string) bool { return c.origins[root+"."+path] != ""
 
 // Source is the file that was read, or "" if there was none.
 func (c *Config) Source() string { return c.source }
+
+// Warnings are what the user should know of the configuration, though it is valid: one line each.
+func (c *Config) Warnings() []string { return c.warnings }
 
 // usesS3 and usesPostgres tell whether the chosen backend needs that part of the configuration.
 func (c *Config) usesS3() bool {

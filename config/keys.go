@@ -77,7 +77,7 @@ var keys = []key{
 		enum:  []string{BackendRocksDB, BackendPostgres, BackendS3, BackendTiered},
 		field: func(c *Config) any { return &c.Backend }},
 	{path: "state-dir", def: `"` + rootStateDir + `"`, check: absolute,
-		doc:   "sockets, logs and local state; for a user other than root the default is `$XDG_STATE_HOME/graviton`, which is `~/.local/state/graviton` if that is unset",
+		doc:   "sockets, logs and local state, in a directory that nobody else may write to; for a user other than root the default is `$XDG_STATE_HOME/graviton`, which is `~/.local/state/graviton` if that is unset",
 		field: func(c *Config) any { return &c.StateDir }},
 	{path: "io-timeout", def: "1m", doc: "how long an operation waits for a backend that can't be reached before it fails",
 		min: int64(time.Millisecond), max: year, field: func(c *Config) any { return &c.IOTimeout }},
@@ -104,7 +104,7 @@ var keys = []key{
 	{path: "log.max-backups", def: "3", doc: "rotated log files that are kept",
 		min: 1, max: 1000, field: func(c *Config) any { return &c.Log.MaxBackups }},
 
-	{path: "rocksdb.path", def: `${graviton.state-dir}"/rocksdb"`, doc: "directory of the embedded store",
+	{path: "rocksdb.path", def: `${graviton.state-dir}"/rocksdb"`, doc: "directory of the embedded store, which nobody else may enter: its mode is set to 0700",
 		check: absolute, field: func(c *Config) any { return &c.Rocksdb.Path }},
 	{path: "rocksdb.max-open-files", def: "1000", doc: "table files that RocksDB keeps open; -1 for no limit",
 		min: -1, max: 1 << 20, field: func(c *Config) any { return &c.Rocksdb.MaxOpenFiles }},

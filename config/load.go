@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // Options says where the configuration comes from.
@@ -27,6 +28,9 @@ type Options struct {
 // rootStateDir is where state is kept when the daemon runs as root.
 const rootStateDir = "/var/lib/graviton"
 
+// localFile is looked for in the working directory, which may be another user's.
+const localFile = "graviton.conf"
+
 // maxFile bounds a configuration file; a larger one is something else.
 const maxFile = 1 << 20
 
@@ -37,7 +41,7 @@ func Load(opts Options) (*Config, error) {
 		opts.Environ = os.Environ()
 	}
 	env := environment(opts.Environ)
-	path, text, err := readFile(opts.Path, env)
+	path, text, mode, err := readFile(opts.Path, env)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +62,7 @@ func Load(opts Options) (*Config, error) {
 		}
 		maps.Copy(merged, layer)
 	}
-	c := &Config{source: path, origins: map[string]string{}}
+	c := &Config{source: path, origins: map[string]string{}, warnings: readableSecrets(path, mode, layers[1])}
 	if err := c.assign(merged); err != nil {
 		errs = append(errs, err)
 	}
@@ -82,48 +86,62 @@ func environment(environ []string) map[string]string {
 	return env
 }
 
-// readFile finds the file and returns its path and text, both empty if there is none.
-func readFile(path string, env map[string]string) (string, string, error) {
+// readFile finds the file and returns its path, text and mode, all empty if there is none.
+func readFile(path string, env map[string]string) (string, string, fs.FileMode, error) {
 	origin := "-c " + path
 	if path == "" && env["GRAVITON_CONFIG"] != "" {
 		path, origin = env["GRAVITON_CONFIG"], "environment GRAVITON_CONFIG="+env["GRAVITON_CONFIG"]
 	}
 	if path != "" {
-		text, err := readText(path)
+		text, mode, err := readText(path, false)
 		if err != nil {
-			return "", "", &Error{Origin: origin, Problem: "cannot read the configuration: " + reason(err),
+			return "", "", 0, &Error{Origin: origin, Problem: "cannot read the configuration: " + reason(err),
 				Fix: "name a file that exists and that you may read"}
 		}
-		return path, text, nil
+		return path, text, mode, nil
 	}
-	candidates := []string{"graviton.conf"}
+	candidates := []string{localFile}
 	if dir := xdg(env, "XDG_CONFIG_HOME", ".config"); dir != "" {
 		candidates = append(candidates, filepath.Join(dir, "graviton", "graviton.conf"))
 	}
 	for _, path := range append(candidates, "/etc/graviton/graviton.conf") {
-		text, err := readText(path)
+		text, mode, err := readText(path, path == localFile)
 		switch {
 		case err == nil:
-			return path, text, nil
+			return path, text, mode, nil
+		case errors.Is(err, errNotMeant):
+			return "", "", 0, &Error{Origin: "file " + path, Problem: err.Error(), Fix: "name it with -c if it is meant"}
 		case !errors.Is(err, fs.ErrNotExist):
-			return "", "", &Error{Origin: "file " + path, Problem: "cannot read the configuration: " + reason(err),
+			return "", "", 0, &Error{Origin: "file " + path, Problem: "cannot read the configuration: " + reason(err),
 				Fix: "make it readable, or name another with -c"}
 		}
 	}
-	return "", "", nil
+	return "", "", 0, nil
 }
 
-func readText(path string) (string, error) {
-	f, err := os.Open(path)
+// readText reads a file. With check it refuses one that another user may have put there.
+func readText(path string, check bool) (string, fs.FileMode, error) {
+	flags := os.O_RDONLY
+	if check {
+		flags |= syscall.O_NONBLOCK // a FIFO is no configuration, and must not be waited for
+	}
+	f, err := os.OpenFile(path, flags, 0)
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
 	defer func() { _ = f.Close() }() // it was only read
+	st, err := f.Stat()
+	if err == nil && check {
+		err = checkMeant(st)
+	}
+	if err != nil {
+		return "", 0, err
+	}
 	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err == nil && len(text) > maxFile {
 		err = fmt.Errorf("larger than %s", Size(maxFile))
 	}
-	return string(text), err
+	return string(text), st.Mode(), err
 }
 
 // reason is an error without what the message says already.

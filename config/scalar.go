@@ -21,6 +21,7 @@ type part struct {
 	ref      string // full path of the key whose value goes here
 	missing  string // environment variable without which there is no value
 	unquoted bool
+	env      bool // the text is an environment variable's
 }
 
 // unset is the placeholder of a value that consists of optional variables that are not set. The key before it is
@@ -135,5 +136,5 @@ func (s *scanner) substitution(v *scalar) (part, error) {
 	if !set && !optional {
 		return part{missing: name}, nil
 	}
-	return part{text: text}, nil
+	return part{text: text, env: text != ""}, nil
 }

@@ -78,26 +78,42 @@ func hostPort(text string) *Error {
 // postgresURL and endpoint don't show what they refuse: it may hold a password.
 func postgresURL(text string) *Error {
 	secret := &Error{Problem: "holds a password", Fix: "move it to graviton.postgres.password, which is never shown"}
-	if libpqPassword.MatchString(text) {
+	if keyPassword.MatchString(text) {
+		secret.Fix = "set the variable PGSSLPASSWORD to it"
+	}
+	if passwordWord.MatchString(text) {
 		return secret
 	}
 	if libpqKeywords.MatchString(text) {
 		return nil
 	}
+	wrong := &Error{Problem: "not the URL of a PostgreSQL server", Fix: "write for example jdbc:postgresql://localhost:5432/graviton"}
 	u, err := url.Parse(strings.TrimPrefix(text, "jdbc:"))
 	if err != nil || u.Scheme != "postgresql" && u.Scheme != "postgres" {
-		return &Error{Problem: "not the URL of a PostgreSQL server", Fix: "write for example jdbc:postgresql://localhost:5432/graviton"}
+		return wrong
 	}
-	if _, ok := u.User.Password(); ok || u.Query().Has("password") {
+	if _, ok := u.User.Password(); ok {
 		return secret
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil { // which would leave out what it can't read
+		wrong.Problem = "garbled after the ?"
+		return wrong
+	}
+	for name := range query { // which may be escaped
+		if strings.HasSuffix(strings.ToLower(strings.TrimSpace(name)), "password") {
+			return secret
+		}
 	}
 	return nil
 }
 
-// libpqKeywords begins what libpq takes instead of a URL: key = value …
 var (
+	// libpqKeywords begins what libpq takes instead of a URL: key = value …
 	libpqKeywords = regexp.MustCompile(`^\s*[a-z_]+\s*=`)
-	libpqPassword = regexp.MustCompile(`^\s*([a-z_]+\s*=.*\s)?password\s*=`)
+	// passwordWord is password= or sslpassword= anywhere, in a form as sloppy as any parser takes.
+	passwordWord = regexp.MustCompile(`(?i)password[\s\v]*=`)
+	keyPassword  = regexp.MustCompile(`(?i)sslpassword[\s\v]*=`) // of the key of a client's certificate
 )
 
 func endpoint(text string) *Error {

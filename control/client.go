@@ -24,9 +24,20 @@ type Client struct {
 
 var _ Admin = (*Client)(nil)
 
-func dial(socket string) (net.Conn, error) { return net.DialTimeout("unix", socket, 2*time.Second) }
+// dial connects to a socket that the effective user or root listens at.
+func dial(socket string) (net.Conn, error) {
+	conn, err := net.DialTimeout("unix", socket, 2*time.Second)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkPeer(conn); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", socket, err), conn.Close())
+	}
+	return conn, nil
+}
 
-// NewClient talks to the daemon at a socket. It connects with the first call.
+// NewClient talks to the daemon at a socket. It connects with the first call. A daemon of another user than the effective
+// one and root is refused.
 func NewClient(socket string) *Client {
 	return &Client{http: &http.Client{Transport: &http.Transport{
 		DialContext: func(context.Context, string, string) (net.Conn, error) { return dial(socket) },

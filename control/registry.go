@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -13,7 +14,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/moby/sys/mountinfo"
+	"github.com/graviton-fs/graviton/private"
 )
 
 // Record says which daemon has which store mounted where. It lies in the state directory while the daemon runs.
@@ -32,13 +33,20 @@ type Record struct {
 // SourcePrefix begins the device name that mount tables show; the state directory follows.
 const SourcePrefix = "graviton:"
 
-// runDir is where the records and sockets of a state directory are.
-func runDir(stateDir string) string { return filepath.Join(stateDir, "run") }
+// runName is where the records and sockets of a state directory are, below it.
+const runName = "run"
 
-// Register chooses the socket of a daemon; Publish then makes the record visible.
+// maxRecord bounds a record, in bytes; a larger file is something else.
+const maxRecord = 64 << 10
+
+// Register chooses the socket of a daemon; Publish then makes the record visible. Errors wrap private.ErrNotPrivate where
+// another user could replace either.
 func Register(stateDir, store, dir string) (Record, error) {
-	run := runDir(stateDir)
-	if err := os.MkdirAll(run, 0o700); err != nil {
+	run := filepath.Join(stateDir, runName)
+	if err := private.MakeDir(run); err != nil {
+		return Record{}, fmt.Errorf("state directory: %w", err)
+	}
+	if err := private.CheckDir(stateDir); err != nil {
 		return Record{}, fmt.Errorf("state directory: %w", err)
 	}
 	sum := sha256.Sum256([]byte(store + "\x00" + dir))
@@ -83,39 +91,41 @@ func (r Record) alive() bool {
 	return client.call(ctx, http.MethodGet, "/v1/ping", nil, nil, &none) == nil
 }
 
-// records returns what was written by the daemons of the state directories, and of those that the mount table names.
-func records(stateDirs []string) []Record {
+// records returns what daemons of the effective user wrote into state directories, and into those that the user's mounts
+// name. What another user could have written isn't believed: the error tells of directories that are left out for it, and
+// the list has the others.
+func records(stateDirs []string) ([]Record, error) {
 	dirs := map[string]bool{}
 	for _, d := range stateDirs {
 		dirs[d] = true
 	}
-	mounts, _ := mountinfo.GetMounts(mountinfo.FSTypeFilter("fuse.graviton"))
+	mounts, err := Mounts()
 	for _, m := range mounts {
-		if dir, ok := strings.CutPrefix(m.Source, SourcePrefix); ok {
+		if dir := m.stateDir(); dir != "" && m.Own() {
 			dirs[dir] = true
 		}
 	}
 	var list []Record
 	for dir := range dirs {
-		files, _ := filepath.Glob(filepath.Join(runDir(dir), "*.json"))
-		for _, f := range files {
-			data, err := os.ReadFile(f)
-			if err != nil {
-				continue
-			}
+		rerr := private.ReadFiles(dir, runName, ".json", maxRecord, func(name string, data []byte) {
 			var r Record
 			if json.Unmarshal(data, &r) == nil {
+				r.StateDir = dir
+				r.Socket = filepath.Join(dir, runName, strings.TrimSuffix(name, ".json")+".sock")
 				list = append(list, r)
 			}
+		})
+		if rerr != nil {
+			err = errors.Join(err, fmt.Errorf("state directory: %w", rerr))
 		}
 	}
-	return list
+	return list, err
 }
 
-// Daemons returns the daemons that run with one of the state directories, or that the mount table names. One that
-// hangs isn't among them.
-func Daemons(stateDirs ...string) []Record {
-	all := records(stateDirs)
+// Daemons returns the daemons of the effective user that run with one of the state directories, or that the mount table
+// names. One that hangs isn't among them. With an error the list may lack some.
+func Daemons(stateDirs ...string) ([]Record, error) {
+	all, err := records(stateDirs)
 	alive := make([]bool, len(all))
 	var asked sync.WaitGroup
 	for i, r := range all {
@@ -128,25 +138,30 @@ func Daemons(stateDirs ...string) []Record {
 			list = append(list, r)
 		}
 	}
-	return list
+	return list, err
 }
 
-// find returns a running daemon of a kind. Others aren't asked: one that hangs holds up nobody else.
-func find(stateDirs []string, is func(Record) bool) (Record, bool) {
-	for _, r := range records(stateDirs) {
+// find returns a running daemon of a kind. Others aren't asked: one that hangs holds up nobody else. An error matters only
+// if none was found.
+func find(stateDirs []string, is func(Record) bool) (Record, bool, error) {
+	all, err := records(stateDirs)
+	for _, r := range all {
 		if is(r) && r.alive() {
-			return r, true
+			return r, true, nil
 		}
 	}
-	return Record{}, false
+	return Record{}, false, err
 }
 
-// FindMount returns the daemon that serves a mount point.
-func FindMount(dir string, stateDirs ...string) (Record, bool) {
+// FindMount returns the daemon that serves a mount point. The error tells which state directories can't be believed, if
+// none was found.
+func FindMount(dir string, stateDirs ...string) (Record, bool, error) {
 	return find(stateDirs, func(r Record) bool { return r.Dir == dir })
 }
 
-// FindStore returns the daemon that holds a store.
+// FindStore returns the daemon that holds a store. It is for messages and to find the way: that a store has one daemon is
+// for the store to see to, and a state directory that can't be believed is no reason against another.
 func FindStore(store string, stateDirs ...string) (Record, bool) {
-	return find(stateDirs, func(r Record) bool { return r.Store == store })
+	r, ok, _ := find(stateDirs, func(r Record) bool { return r.Store == store })
+	return r, ok
 }

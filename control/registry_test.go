@@ -42,23 +42,23 @@ func TestHungDaemonHoldsUpNobody(t *testing.T) {
 	go func() { _ = lives.Serve(l) }()
 
 	began := time.Now()
-	if r, ok := FindMount("/mnt/d", state); !ok || r.Store != "store-d" {
+	if r, ok, err := FindMount("/mnt/d", state); err != nil || !ok || r.Store != "store-d" {
 		t.Errorf("found %+v", r)
 	}
 	if r, ok := FindStore("store-d", state); !ok || r.Dir != "/mnt/d" {
 		t.Errorf("found %+v", r)
 	}
-	if r, ok := FindMount("/mnt/e", state); ok {
+	if r, ok, err := FindMount("/mnt/e", state); ok || err != nil {
 		t.Errorf("found %+v", r)
 	}
 	if took := time.Since(began); took > 2*time.Second {
 		t.Errorf("others that hang held it up for %v", took)
 	}
 	began = time.Now()
-	list := Daemons(state)
+	list, err := Daemons(state)
 	list = slices.DeleteFunc(list, func(r Record) bool { return r.StateDir != state }) // this machine may have mounts
-	if len(list) != 1 || list[0].Dir != "/mnt/d" {
-		t.Errorf("daemons: %+v", list)
+	if err != nil || len(list) != 1 || list[0].Dir != "/mnt/d" {
+		t.Errorf("daemons: %+v, %v", list, err)
 	}
 	if took := time.Since(began); took > 9*time.Second { // they are asked at the same time
 		t.Errorf("three that hang held the list up for %v", took)

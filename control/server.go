@@ -14,8 +14,6 @@ import (
 	"strconv"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/graviton-fs/graviton/backend/blob"
 	"github.com/graviton-fs/graviton/fs/volume"
 )
@@ -238,26 +236,10 @@ func (l peerListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		uid, err := peerUID(conn)
-		if err == nil && (uid == 0 || int(uid) == os.Geteuid()) {
+		if err = checkPeer(conn); err == nil {
 			return conn, nil
 		}
-		l.log.Warn("control: connection refused", "uid", uid, "err", err)
+		l.log.Warn("control: connection refused", "err", err)
 		_ = conn.Close()
 	}
-}
-
-// peerUID is the user at the other end of a Unix socket; see SO_PEERCRED in unix(7).
-func peerUID(conn net.Conn) (uint32, error) {
-	raw, err := conn.(*net.UnixConn).SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	var cred *unix.Ucred
-	var cerr error
-	err = raw.Control(func(fd uintptr) { cred, cerr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
-	if err := errors.Join(err, cerr); err != nil {
-		return 0, err
-	}
-	return cred.Uid, nil
 }

@@ -131,7 +131,7 @@ var ErrBusy = errors.New("mount is in use")
 // Unmount takes the directory out of the tree. While a program uses it, it stays, and the error is ErrBusy.
 func (m *Mount) Unmount() error {
 	if os.Geteuid() == 0 {
-		err := unix.Unmount(m.dir, 0)
+		err := unix.Unmount(m.dir, unix.UMOUNT_NOFOLLOW)
 		switch {
 		case errors.Is(err, unix.EBUSY):
 			return ErrBusy
@@ -153,7 +153,7 @@ func (m *Mount) Unmount() error {
 // mount whose daemon died, too.
 func Detach(dir string) error {
 	if os.Geteuid() == 0 {
-		return os.NewSyscallError("umount2", unix.Unmount(dir, unix.MNT_DETACH))
+		return os.NewSyscallError("umount2", unix.Unmount(dir, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW))
 	}
 	out, err := exec.Command("fusermount3", "-uz", dir).CombinedOutput()
 	if err != nil {
@@ -167,7 +167,7 @@ func (m *Mount) Wait() { m.server.Wait() }
 
 // Mounted returns the topmost mount on a directory, or nil.
 func Mounted(dir string) (*mountinfo.Info, error) {
-	list, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(dir))
+	list, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) { return m.Mountpoint != dir, false })
 	if err != nil || len(list) == 0 {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -47,7 +46,8 @@ type DB struct {
 	tasks  *errgroup.Group
 }
 
-// Open opens or creates the database. Errors wrap ErrLocked, ErrFormat or ErrCorrupt where they fit.
+// Open opens or creates the database. Its directory has to belong to the effective user and is closed to others (mode
+// 0700). Errors wrap ErrLocked, ErrFormat, ErrCorrupt or private.ErrNotPrivate where they fit.
 func Open(cfg Config) (*DB, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, err
@@ -57,10 +57,10 @@ func Open(cfg Config) (*DB, error) {
 		return nil, fmt.Errorf("rocksdb: %w", err)
 	}
 	cfg.Path = path
-	if err := os.MkdirAll(path, 0o700); err != nil {
-		return nil, fmt.Errorf("rocksdb: %w", err)
-	}
 	db := &DB{cfg: cfg, store: "rocksdb:" + path, log: cfg.Logger}
+	if err := makeDir(path); err != nil {
+		return nil, fmt.Errorf("open %s: %w", db.store, err)
+	}
 	if err := db.openEngine(); err != nil {
 		return nil, fmt.Errorf("open %s: %w", db.store, err)
 	}

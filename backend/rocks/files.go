@@ -48,7 +48,7 @@ func (fs *files) init(path string) error {
 	if fs.open, err = lru.NewWithEvict(openMax, func(_ uint64, f *os.File) { _ = f.Close() }); err != nil {
 		return err
 	}
-	if err := os.Mkdir(fs.dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+	if err := makeDir(fs.dir); err != nil {
 		return err
 	}
 	return syncDir(path)

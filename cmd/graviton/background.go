@@ -51,11 +51,12 @@ func startBackground(m mounting) error {
 			logPath(m.cfg))
 	}
 	kind, text, _ := strings.Cut(text, "\n")
-	switch kind {
-	case "ready":
-		fmt.Fprint(os.Stderr, text)
+	if kind == "ready" {
+		fmt.Fprint(stderr, text)
 		return cmd.Process.Release()
-	case "usage":
+	}
+	_ = cmd.Wait() // so that nothing of it goes on; why it fails is known
+	if kind == "usage" {
 		return usageError{errors.New(text)}
 	}
 	return errors.New(text)
@@ -65,7 +66,7 @@ func startBackground(m mounting) error {
 func report(ready string, err error) {
 	if !inBackground() {
 		if err == nil {
-			fmt.Fprint(os.Stderr, ready)
+			fmt.Fprint(stderr, ready)
 		}
 		return
 	}

@@ -51,7 +51,7 @@ func backupAction(c *cli.Context) error {
 		if err = errors.Join(err, bucket.Close()); err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(os.Stderr, "Backup %d is in %s: %s blobs with %s copied, %s were there; %s old ones removed.\n",
+		_, err = fmt.Fprintf(stderr, "Backup %d is in %s: %s blobs with %s copied, %s were there; %s old ones removed.\n",
 			s.Dump.Number, where(cfg), humanize.Comma(s.Blobs), humanBytes(s.Bytes), humanize.Comma(s.Kept),
 			humanize.Comma(s.Removed))
 		return err
@@ -180,7 +180,7 @@ func restoreBackup(ctx context.Context, cfg *config.Config, bucket *s3.Store, d 
 	if err = errors.Join(err, bar.Finish(), s.close()); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(os.Stderr, "Restored volume %s as of %s into %s: %s blobs with %s copied, %s were there.\n", h.Volume.ID,
+	_, err = fmt.Fprintf(stderr, "Restored volume %s as of %s into %s: %s blobs with %s copied, %s were there.\n", h.Volume.ID,
 		h.Created.Time().Local().Format(time.DateTime), storeName(cfg), humanize.Comma(copied.Blobs), humanBytes(copied.Bytes),
 		humanize.Comma(copied.Kept))
 	return err

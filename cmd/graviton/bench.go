@@ -136,7 +136,7 @@ func benchJSON(c *cli.Context, figures any) (table io.Writer, err error) {
 	}
 	if name == "-" {
 		_, err := out.WriteTo(c.App.Writer)
-		return os.Stderr, err
+		return stderr, err
 	}
 	return c.App.Writer, os.WriteFile(name, out.Bytes(), 0o644)
 }
@@ -150,17 +150,27 @@ func showSteps(bar *progressbar.ProgressBar) func(done, all int, what string) {
 	}
 }
 
-// parseTarget reads [NAME=]DIR or NAME=URL; without a name the directory is its own.
+// parseTarget reads [NAME=]DIR or NAME=URL; without a name the directory is its own, and a server is named by its address.
 func parseTarget(s, cold string) bench.Target {
 	name, dir, ok := strings.Cut(s, "=")
 	if !ok || strings.Contains(name, "/") {
 		name, dir = s, s
 	}
-	url := strings.TrimPrefix(dir, "jdbc:")
-	if strings.HasPrefix(url, "postgresql://") || strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "s3://") {
-		return bench.Target{Name: name, Server: url, Cold: cold}
+	server := strings.TrimPrefix(dir, "jdbc:")
+	if strings.HasPrefix(server, "postgresql://") || strings.HasPrefix(server, "postgres://") || strings.HasPrefix(server, "s3://") {
+		if name == dir {
+			name = address(server)
+		}
+		return bench.Target{Name: name, Server: server, Cold: cold}
 	}
 	return bench.Target{Name: name, Dir: dir, Cold: cold}
+}
+
+// address is a URL without what may be secret: user, password and parameters.
+func address(server string) string {
+	scheme, rest, _ := strings.Cut(server, "://")
+	rest, _, _ = strings.Cut(rest, "?")
+	return scheme + "://" + rest[strings.LastIndexByte(rest, '@')+1:]
 }
 
 func isTerminal(f *os.File) bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"os"
 	"text/tabwriter"
 	"time"
@@ -64,7 +65,7 @@ func blobList(c *cli.Context) error {
 				return nil
 			}
 			_, err := fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\n", b.Key, b.Size, b.Created.Format(time.DateTime), blobState(b),
-				b.ContentType)
+				quote(b.ContentType))
 			return err
 		})
 	})
@@ -104,9 +105,9 @@ func blobStat(c *cli.Context) error {
 		}
 		w := tabwriter.NewWriter(c.App.Writer, 0, 8, 2, ' ', 0)
 		fmt.Fprintf(w, "key\t%s\nsize\t%d\ncreated\t%s\ntype\t%s\nused\t%s\n", b.Key, b.Size,
-			b.Created.Format(time.DateTime), b.ContentType, blobState(b))
+			b.Created.Format(time.DateTime), quote(b.ContentType), blobState(b))
 		for name, value := range b.Attributes {
-			fmt.Fprintf(w, "%s\t%s\n", name, value)
+			fmt.Fprintf(w, "%s\t%s\n", quote(name), quote(value))
 		}
 		return w.Flush()
 	})
@@ -120,7 +121,7 @@ func blobGet(c *cli.Context) (err error) {
 	if c.Int64("offset") < 0 {
 		return usagef("--offset must not be negative")
 	}
-	out := c.App.Writer
+	var out io.Writer = os.Stdout // bytes, as they are
 	if name := c.Args().Get(1); name != "" && name != "-" {
 		f, err := os.Create(name)
 		if err != nil {

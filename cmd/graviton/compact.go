@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/dustin/go-humanize"
@@ -94,7 +93,7 @@ func compactIn(c *cli.Context, dir string, paths []string) error {
 func (r *compactReport) step(s volume.CompactStep) {
 	if !s.Done || s.Files == 0 && s.Changed == 0 && s.Error == "" {
 		r.bar.Describe(fmt.Sprintf("compacting: %s files looked at, %s of %s", humanize.Comma(int64(s.Looked)), humanBytes(int64(s.Rewritten)),
-			filepath.Join(r.mount, s.Path)))
+			quote(filepath.Join(r.mount, s.Path))))
 		_ = r.bar.Add(1) // it is only shown
 		return
 	}
@@ -105,12 +104,12 @@ func (r *compactReport) step(s volume.CompactStep) {
 	}
 	_ = r.bar.Clear()
 	if s.Files > 0 {
-		fmt.Fprintf(r.c.App.Writer, "%s: %s\n", s.Path, compactedText(s.Compacted))
+		fmt.Fprintf(r.c.App.Writer, "%s: %s\n", quote(s.Path), compactedText(s.Compacted))
 	}
 	if s.Error != "" {
-		fmt.Fprintf(os.Stderr, "%s: left as it is: %s\n", s.Path, s.Error)
+		fmt.Fprintf(stderr, "%s: left as it is: %s\n", quote(s.Path), oneLine(s.Error))
 	} else if s.Changed > 0 {
-		fmt.Fprintf(os.Stderr, "%s: left in part, it was written to meanwhile\n", s.Path)
+		fmt.Fprintf(stderr, "%s: left in part, it was written to meanwhile\n", quote(s.Path))
 	}
 }
 

@@ -13,29 +13,41 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"gopkg.in/natefinch/lumberjack.v2"
 
 	"github.com/graviton-fs/graviton/config"
 	"github.com/graviton-fs/graviton/control"
 	"github.com/graviton-fs/graviton/fs"
 	"github.com/graviton-fs/graviton/fs/volume"
+	"github.com/graviton-fs/graviton/private"
 )
 
 func logPath(cfg *config.Config) string { return filepath.Join(cfg.StateDir, "log", "graviton.log") }
 
-// openLog returns the daemon's log: stderr in the foreground, otherwise a rotated file.
-func openLog(cfg *config.Config) (*slog.Logger, func()) {
+// openLog returns the daemon's log: stderr in the foreground, otherwise a rotated file. Nobody else may be able to replace
+// that: as root this process would write into whatever a link there leads to.
+func openLog(cfg *config.Config) (*slog.Logger, func(), error) {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(cfg.Log.Level)) // the configuration has checked it
 	opts := &slog.HandlerOptions{Level: level}
 	if !inBackground() {
-		return slog.New(slog.NewTextHandler(os.Stderr, opts)), func() {}
+		return slog.New(slog.NewTextHandler(os.Stderr, opts)), func() {}, nil
+	}
+	file := logPath(cfg)
+	err := private.MakeDir(filepath.Dir(file))
+	if err == nil {
+		err = private.CheckDir(cfg.StateDir)
+	}
+	if err == nil {
+		err = private.CheckFile(file)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("state directory: %w", err)
 	}
 	const mega = 1 << 20
-	out := &lumberjack.Logger{
-		Filename: logPath(cfg), MaxSize: max(1, int(cfg.Log.MaxSize/mega)), MaxBackups: cfg.Log.MaxBackups,
-	}
-	return slog.New(slog.NewTextHandler(out, opts)), func() { _ = out.Close() }
+	out := &lumberjack.Logger{Filename: file, MaxSize: max(1, int(cfg.Log.MaxSize/mega)), MaxBackups: cfg.Log.MaxBackups}
+	return slog.New(slog.NewTextHandler(out, opts)), func() { _ = out.Close() }, nil
 }
 
 // daemon is a mounted volume with all that serves it.
@@ -56,7 +68,12 @@ type daemon struct {
 
 // serve mounts and serves until the mount ends.
 func serve(ctx context.Context, m mounting) error {
-	log, closeLog := openLog(m.cfg)
+	unix.Umask(0o077) // whatever this process makes is its user's alone
+	log, closeLog, err := openLog(m.cfg)
+	if err != nil {
+		report("", err)
+		return err
+	}
 	defer closeLog()
 	boundHeap(m.cfg)
 	d := &daemon{m: m, log: log, ended: make(chan struct{}), closed: make(chan struct{})}

@@ -31,16 +31,16 @@ func dumpCommand() *cli.Command {
 				return usagef("dump wants a file, or - for stdout, and at most one mounted directory")
 			}
 			return withAdmin(c, c.Args().Get(1), func(ctx context.Context, a control.Admin) error {
-				return toFile(c.Args().First(), c.App.Writer, func(w io.Writer) error { return a.Dump(ctx, w) })
+				return toFile(c.Args().First(), func(w io.Writer) error { return a.Dump(ctx, w) })
 			})
 		},
 	}
 }
 
 // toFile has fn write a file, which appears when all is written; "-" is stdout.
-func toFile(path string, stdout io.Writer, fn func(w io.Writer) error) error {
+func toFile(path string, fn func(w io.Writer) error) error {
 	if path == "-" {
-		return fn(stdout)
+		return fn(os.Stdout)
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
@@ -102,7 +102,7 @@ func loadNames(ctx context.Context, cfg *config.Config, in io.Reader) error {
 	if err = errors.Join(err, s.close()); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(os.Stderr, "loaded volume %s as of %s: %s inodes, %s names, %s extents. 'graviton fsck' tells whether the data is there.\n",
+	_, err = fmt.Fprintf(stderr, "loaded volume %s as of %s: %s inodes, %s names, %s extents. 'graviton fsck' tells whether the data is there.\n",
 		h.Volume.ID, h.Created.Time().Local().Format(time.DateTime), humanize.Comma(sum.Records["inode"]),
 		humanize.Comma(sum.Records["dentry"]), humanize.Comma(sum.Records["extent"]))
 	return err

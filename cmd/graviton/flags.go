@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
+	"sync"
 
 	"github.com/urfave/cli/v2"
 
@@ -30,8 +32,16 @@ func loadConfig(c *cli.Context) (*config.Config, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
+	warnOnce.Do(func() {
+		for _, line := range cfg.Warnings() {
+			fmt.Fprintf(stderr, "graviton: warning: %s\n", line)
+		}
+	})
 	return cfg, nil
 }
+
+// warnOnce has commands that load the configuration again and again say once what is to be known of it.
+var warnOnce sync.Once
 
 func printJSON(w io.Writer, v any) error {
 	out := json.NewEncoder(w)

@@ -64,7 +64,7 @@ func describeHolders(list []control.Holder) string {
 		if i > 0 {
 			b.WriteString("; ")
 		}
-		fmt.Fprintf(&b, "%s (process %d): %s", h.Command, h.PID, h.Uses)
+		fmt.Fprintf(&b, "%s (process %d): %s", quote(h.Command), h.PID, quote(h.Uses))
 	}
 	return b.String()
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/graviton-fs/graviton/backend/rocks"
 	"github.com/graviton-fs/graviton/backup"
+	"github.com/graviton-fs/graviton/private"
 )
 
 // copyInfo is what a copy of the names knows of itself: the file copy.json beside its database.
@@ -34,6 +35,9 @@ type localNames struct {
 // openNames opens the names in a directory, if they are there.
 func openNames(dir string, open func(path string) (*rocks.DB, error)) (*localNames, error) {
 	l := &localNames{dir: dir, open: open}
+	if err := private.CheckDir(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("names on this host: %w", err)
+	}
 	data, err := os.ReadFile(l.file())
 	if errors.Is(err, os.ErrNotExist) {
 		return l, nil
@@ -57,7 +61,7 @@ func (l *localNames) database() string { return filepath.Join(l.dir, "rocksdb") 
 
 // create makes an empty database, for a new volume.
 func (l *localNames) create() error {
-	if err := os.MkdirAll(l.dir, 0o700); err != nil {
+	if err := private.MakeDir(l.dir); err != nil {
 		return err
 	}
 	var err error

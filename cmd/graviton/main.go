@@ -61,6 +61,8 @@ func newApp() *cli.App {
 		Version:              versionString(),
 		HideVersion:          true,
 		EnableBashCompletion: true,
+		Writer:               stdout,
+		ErrWriter:            stderr,
 		Description: "graviton mounts a store of blobs as a directory that behaves like a local disk.\n\n" +
 			"  graviton mount /mnt/data          mount on the embedded store, no configuration needed\n" +
 			"  cp -a ~/photos /mnt/data/         use it\n" +
@@ -72,7 +74,7 @@ func newApp() *cli.App {
 		},
 		OnUsageError: func(_ *cli.Context, err error, _ bool) error { return usageError{err} },
 		CommandNotFound: func(_ *cli.Context, name string) {
-			fmt.Fprintf(os.Stderr, "graviton: there is no command %q, see 'graviton --help'\n", name)
+			fmt.Fprintf(stderr, "graviton: there is no command %q, see 'graviton --help'\n", name)
 			os.Exit(exitUsage)
 		},
 		ExitErrHandler: func(*cli.Context, error) {}, // main decides
@@ -92,10 +94,10 @@ func run(args []string) int {
 	case errors.Is(err, errFindings):
 		return exitFindings
 	case errors.As(err, &usage):
-		fmt.Fprintf(os.Stderr, "graviton: %v\n", err)
+		fmt.Fprintf(stderr, "graviton: %v\n", err)
 		return exitUsage
 	}
-	fmt.Fprintf(os.Stderr, "graviton: %v\n", err)
+	fmt.Fprintf(stderr, "graviton: %v\n", err)
 	return exitFailed
 }
 

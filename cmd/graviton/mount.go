@@ -16,6 +16,7 @@ import (
 	"github.com/graviton-fs/graviton/config"
 	"github.com/graviton-fs/graviton/control"
 	"github.com/graviton-fs/graviton/fs"
+	"github.com/graviton-fs/graviton/private"
 )
 
 func mountCommand() *cli.Command {
@@ -114,7 +115,10 @@ func (m *mounting) useTempStore(c *cli.Context) (func(), error) {
 
 // check refuses a directory that can't or shouldn't be mounted on, and clears away a mount whose daemon died.
 func (m *mounting) check() error {
-	if r, ok := control.FindMount(m.dir, m.cfg.StateDir); ok {
+	if err := refuseForeign(m.dir); err != nil { // before its daemon is asked anything
+		return err
+	}
+	if r, ok, _ := control.FindMount(m.dir, m.cfg.StateDir); ok { // what can't be believed is refused where it is used
 		return fmt.Errorf("%s is mounted already, with the store %s, by process %d: 'graviton unmount %s' ends that",
 			m.dir, r.Store, r.PID, m.dir)
 	}
@@ -126,6 +130,9 @@ func (m *mounting) check() error {
 	}
 	if err := clearDeadMount(m.dir); err != nil {
 		return err
+	}
+	if err := private.CheckDir(m.cfg.StateDir); err != nil && !m.ephemeral && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("state directory: %w", err)
 	}
 	st, err := os.Stat(m.dir)
 	switch {
@@ -170,18 +177,21 @@ func within(path, dir string) bool { return path == dir || strings.HasPrefix(pat
 // endpoint is not connected'. The caller has found no daemon that serves the directory.
 func clearDeadMount(dir string) error {
 	for range 16 {
-		info, err := fs.Mounted(dir)
-		if err != nil || info == nil || info.FSType != fs.Type {
+		m, ok, err := control.MountOn(dir)
+		switch {
+		case err != nil || !ok:
 			return nil //nolint:nilerr // without a mount table there is nothing to clear by
+		case !m.Own():
+			return foreignError(m)
 		}
 		if !waitDead(dir) {
-			return fmt.Errorf("%s is mounted already, by a daemon that doesn't answer: it may be another user's, or "+
-				"hang; try 'umount %s' as root", dir, dir)
+			return fmt.Errorf("%s is mounted already, by a daemon that doesn't answer: it may hang; 'umount %s' as root takes "+
+				"the mount away", dir, dir)
 		}
 		if err := fs.Detach(dir); err != nil {
 			return fmt.Errorf("%s has a dead graviton mount that can't be cleared: %w", dir, err)
 		}
-		fmt.Fprintf(os.Stderr, "graviton: cleared the mount on %s, whose daemon had died\n", dir)
+		fmt.Fprintf(stderr, "graviton: cleared the mount on %s, whose daemon had died\n", dir)
 	}
 	return nil
 }

@@ -49,7 +49,7 @@ func statCommand() *cli.Command {
 
 func printFile(out io.Writer, f control.FileInfo) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintf(w, "path\t%s\n", f.Path)
+	fmt.Fprintf(w, "path\t%s\n", quote(f.Path))
 	fmt.Fprintf(w, "type\t%s, inode %d, %d links, mode %s, owner %d:%d\n", f.Type, f.Inode, f.Links, f.Mode, f.UID, f.GID)
 	fmt.Fprintf(w, "size\t%d bytes, %d stored in %d extents, %d allocated\n", f.Size, f.Stored, len(f.Extents), f.Allocated)
 	for _, t := range []struct {
@@ -59,7 +59,7 @@ func printFile(out io.Writer, f control.FileInfo) error {
 		fmt.Fprintf(w, "%s\t%s\n", t.name, t.at.Format("2006-01-02 15:04:05.000000000 -0700"))
 	}
 	if f.Target != "" {
-		fmt.Fprintf(w, "target\t%s\n", f.Target)
+		fmt.Fprintf(w, "target\t%s\n", quote(f.Target))
 	}
 	if len(f.Extents) > 0 {
 		fmt.Fprintf(w, "\n  offset\tlength\tblob\tblob offset\n")

@@ -9,11 +9,9 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/moby/sys/mountinfo"
 	"github.com/urfave/cli/v2"
 
 	"github.com/graviton-fs/graviton/control"
-	"github.com/graviton-fs/graviton/fs"
 )
 
 // withAdmin runs fn on the volume that a command means: that of the mounted directory dir, or if dir is empty the
@@ -59,36 +57,75 @@ func daemonOf(dir string) (control.Record, error) {
 	if err != nil {
 		return control.Record{}, err
 	}
-	if r, ok := control.FindMount(abs); ok {
+	if err := refuseForeign(abs); err != nil {
+		return control.Record{}, err
+	}
+	r, ok, err := control.FindMount(abs)
+	if ok {
 		return r, nil
 	}
-	info, err := fs.Mounted(abs)
-	if err == nil && info != nil && info.FSType == fs.Type {
-		return control.Record{}, fmt.Errorf("%s is a graviton mount whose daemon is gone: 'graviton unmount %s' or "+
-			"mounting it again repairs it", dir, dir)
+	if _, ok, merr := control.MountOn(abs); merr != nil || !ok {
+		return r, fmt.Errorf("%s is not a graviton mount: 'graviton status' lists those that are", dir)
 	}
-	return control.Record{}, fmt.Errorf("%s is not a graviton mount: 'graviton status' lists those that are", dir)
+	if err != nil {
+		return r, fmt.Errorf("the daemon of %s is not known: %w", dir, err)
+	}
+	return r, fmt.Errorf("%s is a graviton mount whose daemon is gone: 'graviton unmount %s' or mounting it again repairs it",
+		dir, dir)
+}
+
+// refuseForeign refuses a directory on which another user has mounted. What that user's mount and its source say isn't
+// followed, and the mount is asked nothing.
+func refuseForeign(dir string) error {
+	m, ok, err := control.MountOn(dir)
+	if err != nil || !ok || m.Own() {
+		return nil //nolint:nilerr // without a mount table nothing is found by it either
+	}
+	return foreignError(m)
+}
+
+func foreignError(m control.Mounted) error {
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("%s is mounted by %s: run the command as that user", quote(m.Dir), m.Owner())
+	}
+	return fmt.Errorf("%s is mounted by %s: run the command as that user, or take the mount away with umount", quote(m.Dir),
+		m.Owner())
 }
 
 // mountOf splits a path into the mount that it is in and the path below that.
 func mountOf(path string) (dir, below string, err error) {
+	mounts, err := control.Mounts()
+	if err != nil {
+		return "", "", err
+	}
+	// As it is written first: to resolve symlinks below another user's mount would be to wait for that user's daemon.
+	if plain, aerr := filepath.Abs(path); aerr == nil {
+		if m, ok := innermost(mounts, plain); ok && !m.Own() {
+			return "", "", foreignError(m)
+		}
+	}
 	abs, err := absolute(path)
 	if err != nil {
 		return "", "", err
 	}
-	mounts, err := mountinfo.GetMounts(mountinfo.FSTypeFilter(fs.Type))
-	if err != nil {
-		return "", "", err
+	m, ok := innermost(mounts, abs)
+	switch {
+	case !ok:
+		return "", "", fmt.Errorf("%s is not in a graviton mount", path)
+	case !m.Own():
+		return "", "", foreignError(m)
 	}
+	return m.Dir, strings.TrimPrefix(abs, m.Dir), nil
+}
+
+// innermost returns the mount that an absolute path is in, the last of several on one directory.
+func innermost(mounts []control.Mounted, path string) (in control.Mounted, ok bool) {
 	for _, m := range mounts {
-		if rest, ok := strings.CutPrefix(abs, m.Mountpoint); ok && (rest == "" || rest[0] == '/') && len(m.Mountpoint) > len(dir) {
-			dir, below = m.Mountpoint, rest
+		if within(path, m.Dir) && len(m.Dir) >= len(in.Dir) {
+			in, ok = m, true
 		}
 	}
-	if dir == "" {
-		return "", "", fmt.Errorf("%s is not in a graviton mount", path)
-	}
-	return dir, below, nil
+	return in, ok
 }
 
 // absolute resolves symlinks in the directory part of a path, and in all of it if that doesn't ask a dead mount.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"syscall"
 	"time"
 
@@ -37,14 +36,20 @@ func unmountAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	r, ok := control.FindMount(abs)
+	if err := refuseForeign(abs); err != nil {
+		return err
+	}
+	r, ok, err := control.FindMount(abs)
 	if !ok {
-		return unmountDead(abs)
+		if derr := unmountDead(abs); derr != nil {
+			return errors.Join(derr, err) // which may say why no daemon was found
+		}
+		return nil
 	}
 	client := control.NewClient(r.Socket)
 	defer client.Close()
 	if s, err := client.Status(c.Context); err == nil && s.Activity.Dirty > 0 {
-		fmt.Fprintf(c.App.ErrWriter, "Storing %s ...\n", humanBytes(int64(s.Activity.Dirty)))
+		fmt.Fprintf(stderr, "Storing %s ...\n", humanBytes(int64(s.Activity.Dirty)))
 	}
 	res, err := client.Unmount(c.Context, c.Bool("lazy"))
 	switch {
@@ -61,7 +66,7 @@ func unmountAction(c *cli.Context) error {
 	if err := waitExit(c.Context, r.PID, 30*time.Second); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.App.ErrWriter, "Unmounted %s, all is stored.\n", dir)
+	fmt.Fprintf(stderr, "Unmounted %s, all is stored.\n", dir)
 	return nil
 }
 
@@ -78,13 +83,13 @@ func unmountDead(dir string) error {
 		return fmt.Errorf("%s is a mount of type %s, not one of graviton: use umount", dir, info.FSType)
 	}
 	if !waitDead(dir) {
-		return fmt.Errorf("%s is served by a daemon that can't be reached: it may be another user's, try as root, or "+
-			"'umount %s'", dir, dir)
+		return fmt.Errorf("%s is served by a daemon that can't be reached: it may hang; 'umount %s' as root takes the mount "+
+			"away", dir, dir)
 	}
 	if err := fs.Detach(dir); err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "Cleared the mount on %s, whose daemon had died. What was acknowledged is in the store.\n", dir)
+	fmt.Fprintf(stderr, "Cleared the mount on %s, whose daemon had died. What was acknowledged is in the store.\n", dir)
 	return nil
 }
 

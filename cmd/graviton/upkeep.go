@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -74,7 +73,7 @@ func fsckCommand() *cli.Command {
 				sum, err = a.Fsck(ctx, c.Bool("data"), func(f volume.Finding) {
 					findings = append(findings, f)
 					if !c.Bool("json") {
-						fmt.Fprintf(c.App.Writer, "%s: %s: %s\n", f.Code, f.Path, f.Detail)
+						fmt.Fprintf(c.App.Writer, "%s: %s: %s\n", f.Code, quote(f.Path), oneLine(f.Detail))
 					}
 				})
 				return err
@@ -85,7 +84,7 @@ func fsckCommand() *cli.Command {
 			if c.Bool("json") {
 				err = printJSON(c.App.Writer, map[string]any{"findings": findings, "checked": sum})
 			} else {
-				_, err = fmt.Fprintf(os.Stderr, "checked %d inodes, %d names, %d extents, %d blobs: %d findings\n", sum.Inodes,
+				_, err = fmt.Fprintf(stderr, "checked %d inodes, %d names, %d extents, %d blobs: %d findings\n", sum.Inodes,
 					sum.Dentrys, sum.Extents, sum.Blobs, len(findings))
 			}
 			if err == nil && len(findings) > 0 {

@@ -87,6 +87,9 @@ func Build(t testing.TB, tags string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Chmod(dir, 0o755); err != nil { // other users run it too
+		t.Fatal(err)
+	}
 	bin := filepath.Join(dir, "graviton")
 	cmd := exec.Command("go", "build", "-tags", tags, "-o", bin, "./cmd/graviton")
 	cmd.Dir = Root(t)
