@@ -9,9 +9,11 @@ import (
 )
 
 // setACL sets an access control list, or with no value removes it. Who may do that the kernel decides only since 6.2, and
-// only on a mount with its permission checks, so it is decided here in any case.
+// only on a mount with its permission checks, so it is decided here, unless the caller's id is one that only the kernel can
+// map.
 func (f *FS) setACL(cancel <-chan struct{}, in *fuse.InHeader, name string, value []byte) fuse.Status {
 	ino, list, by := namespace.Ino(in.NodeId), bytes.Clone(value), callerOf(in)
+	by.checked = in.Uid == unknownID
 	err := change(f, cancel, in.Pid, func() error { return f.vol.SetACL(background(), ino, name, list, by) })
 	if err == nil {
 		// The permission bits have changed, which the kernel knows only if it checks permissions.

@@ -16,7 +16,8 @@ import (
 )
 
 // unknownID is the user and group of requests on a mount that allows idmapped mounts, but for those that make an inode
-// (FUSE_INVALID_UIDGID).
+// (FUSE_INVALID_UIDGID). What /proc says of a caller is then right for the mount itself; one that comes through a mapping
+// is somebody else there, who owns nothing and is in no group.
 const unknownID = ^uint32(0)
 
 // caller is who makes a request. What the request doesn't say of it is read from /proc when it is asked for, which is
@@ -24,6 +25,7 @@ const unknownID = ^uint32(0)
 type caller struct {
 	uid, gid, pid uint32
 	loses         bool // the kernel has said that it may not keep setuid and setgid bits
+	checked       bool // the kernel has said that it may do what an owner may
 	read          func() credentials
 }
 
@@ -49,7 +51,7 @@ func killer(in *fuse.InHeader, loses bool) volume.Caller {
 
 // Owns implements volume.Caller.
 func (c *caller) Owns(uid uint32) bool {
-	return c.user() == uid || c.capable(unix.CAP_FOWNER)
+	return c.checked || c.user() == uid || c.capable(unix.CAP_FOWNER)
 }
 
 // InGroup implements volume.Caller.

@@ -42,12 +42,24 @@ func openLog(cfg *config.Config) (*slog.Logger, func(), error) {
 	if err == nil {
 		err = private.CheckFile(file)
 	}
+	if err == nil {
+		err = logCrashes(file)
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("state directory: %w", err)
 	}
 	const mega = 1 << 20
 	out := &lumberjack.Logger{Filename: file, MaxSize: max(1, int(cfg.Log.MaxSize/mega)), MaxBackups: cfg.Log.MaxBackups}
 	return slog.New(slog.NewTextHandler(out, opts)), func() { _ = out.Close() }, nil
+}
+
+// logCrashes has the log tell what ends this process by a fault of its own, with the stacks of all goroutines.
+func logCrashes(file string) error {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(debug.SetCrashOutput(f, debug.CrashOptions{}), f.Close())
 }
 
 // daemon is a mounted volume with all that serves it.

@@ -7,7 +7,7 @@ import (
 
 // Written tells how a write came about.
 type Written struct {
-	Cached  bool   // from the kernel's write-back cache, which owns the file's times
+	Cached  bool   // from the kernel's page cache; with its write-back cache it also owns the file's times
 	KillFor Caller // by someone whose writes clear setuid and setgid bits; nil if they don't
 	Append  bool   // at the end of the file as it is, wherever that is; off is ignored
 }
@@ -69,7 +69,7 @@ func (h *Handle) write(ctx context.Context, off uint64, data [][]byte, how Writt
 	// What overwrote data in memory took no memory.
 	back := size + mem - n.dirty.mem
 	n.size = max(n.size, at)
-	if !how.Cached {
+	if !how.Cached || n.v.cfg.Shared { // without its write-back cache, the kernel has no times: then it is a mapped page
 		n.mtime = n.v.now()
 	}
 	n.touched = time.Now()

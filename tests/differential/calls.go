@@ -18,7 +18,7 @@ type call struct {
 }
 
 // calls is the table of everything that a sequence can do.
-var calls = merge(nameCalls(), attributeCalls(), xattrCalls(), descriptorCalls(), dataCalls())
+var calls = merge(nameCalls(), attributeCalls(), xattrCalls(), aclCalls(), descriptorCalls(), dataCalls())
 
 func merge(tables ...map[string]*call) map[string]*call {
 	all := make(map[string]*call)

@@ -47,7 +47,7 @@ func timespec(ns int64) unix.Timespec {
 }
 
 // ids are the owners that chown picks from with Op.Seed; -1 keeps the owner.
-var ids = []int{-1, 0, other, otherGroup, 4242}
+var ids = []int{-1, 0, other, otherGroup, thirdGroup}
 
 // owner and group are what Op.Seed selects.
 func (op Op) owner() int { return ids[op.Seed%len(ids)] }

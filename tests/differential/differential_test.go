@@ -67,7 +67,7 @@ func TestDifferential(t *testing.T) {
 			whole = true
 		}
 	})
-	if !t.Failed() && whole { // not with -run for a part of it
+	if !t.Failed() && whole && os.Getenv("GRAVITON_TEST_BACKENDS") == "" { // not for a part of it
 		for _, line := range allow.unused() {
 			t.Errorf("allowed.txt: no run used %s", line)
 		}

@@ -23,7 +23,8 @@ var (
 	lengths = []int64{0, 1, 2, 10, 100, 512, 4095, 4096, 4097, 6000, 8192, 16384, 16385, 65536, 100000, 131072, 131073, 262144, maxIO}
 	modes   = []uint32{0o644, 0o755, 0o777, 0o600, 0o666, 0o700, 0, 0o4755, 0o2755, 0o6777, 0o2777, 0o1777, 0o2644, 0o2775, 0o400, 0o200, 0o111, 0o070, 0o022, 0o077}
 	moments = []int64{timeNow, timeOmit, 0, 1, 999999999, 1_000_000_000_123_456_789, 1_234_567_890_000_000_000, 4_294_967_296_500_000_000, -1_000_000_000_500_000_000}
-	xnames  = []string{"user.a", "user.a", "user.a", "user.b", "user.b", "trusted.a", "security.a", "user.", "nonsense", "other.a", "user." + strings.Repeat("x", 250), "user." + strings.Repeat("x", 251)}
+	users   = []int{0, 0, 0, 0, 0, 0, 0, 0, other, other, third}
+	xnames  = []string{"system.posix_acl_access", "system.posix_acl_default","user.a", "user.a", "user.a", "user.b", "user.b", "trusted.a", "security.a", "user.", "nonsense", "other.a", "user." + strings.Repeat("x", 250), "user." + strings.Repeat("x", 251)}
 )
 
 // opens are useful combinations: single random bits seldom open anything.
@@ -82,9 +83,7 @@ func (th theme) opGen() *rapid.Generator[Op] {
 func (th theme) op(t *rapid.T) Op {
 	op := Op{Call: rapid.SampledFrom(th.calls).Draw(t, "call")}
 	c := calls[op.Call]
-	if rapid.IntRange(0, 5).Draw(t, "as") == 5 {
-		op.As = other
-	}
+	op.As = rapid.SampledFrom(users).Draw(t, "as")
 	for _, field := range c.fields {
 		switch field {
 		case "slot":
@@ -97,6 +96,9 @@ func (th theme) op(t *rapid.T) Op {
 			op.Path2 = rapid.SampledFrom(th.paths).Draw(t, field)
 		case "name":
 			op.Name = rapid.SampledFrom(xnames).Draw(t, field)
+			if op.Call == "setfacl" || op.Call == "fsetfacl" {
+				op.Name = xnames[rapid.IntRange(0, 1).Draw(t, field)]
+			}
 		case "off":
 			op.Off = rapid.SampledFrom(offsets).Draw(t, field)
 		case "len":

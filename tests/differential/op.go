@@ -12,7 +12,7 @@ import (
 // and ignores the others. Files are named by slot: a sequence's own file descriptors.
 type Op struct {
 	Call  string
-	As    int // user id of the caller: 0, or other
+	As    int // user id of the caller: 0, other or third
 	Slot  int // descriptor used, or filled
 	Slot2 int
 	Path  string
@@ -29,11 +29,17 @@ type Op struct {
 // slots is how many descriptors a sequence has: few, so that calls meet on the same file.
 const slots = 4
 
-// other is the second user of the sequences; otherGroup is a group that it is in.
+// other and third are the users of the sequences beside root; otherGroup is a group that the one is in, and thirdGroup one
+// that the other is in.
 const (
 	other      = 1000
 	otherGroup = 1001
+	third      = 1002
+	thirdGroup = 4242
 )
+
+// groupsOf are a user's groups beside its own, which has the user's number.
+var groupsOf = map[int][]uint32{other: {otherGroup}, third: {thirdGroup, other}}
 
 // bit is one named bit (or value) of a call's flags.
 type bit struct {
@@ -94,7 +100,7 @@ next:
 //
 //	open slot=0 path="d/a" flags=O_RDWR|O_CREAT mode=0644
 //
-// A line that starts with "as=1000" is made by the second user.
+// A line that starts with "as=1000" is made by that user.
 func (op Op) String() string {
 	var b strings.Builder
 	b.WriteString(op.Call)

@@ -130,7 +130,7 @@ func become(uid int) error {
 	groups := []uint32{}
 	gid := 0
 	if uid != 0 {
-		groups, gid = []uint32{otherGroup}, uid
+		groups, gid = groupsOf[uid], uid
 	}
 	keep := ^uintptr(0)
 	if uid == 0 { // root first, or the rest isn't permitted

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -40,6 +41,28 @@ func appendAndMap(t *testing.T, dir string) {
 	if got, err := os.ReadFile(f.Name()); err != nil || string(got) != "FIRST second" {
 		t.Errorf("the file has %q, %v", got, err)
 	}
+}
+
+// mapMovesTimes stores through a map: the file was modified, then.
+func mapMovesTimes(t *testing.T, dir string) {
+	name := filepath.Join(dir, "f")
+	harness.Write(t, make([]byte, 5000), name)
+	old := time.Unix(1_000_000_000, 0)
+	harness.Check(t, os.Chtimes(name, old, old))
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	harness.Check(t, err)
+	defer f.Close()
+	p, err := unix.Mmap(int(f.Fd()), 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	harness.Check(t, err)
+	p[10] = 'x'
+	harness.Check(t, unix.Msync(p, unix.MS_SYNC))
+	harness.Check(t, unix.Munmap(p))
+	// Where others may change a file, its attributes are up to a second old.
+	harness.Soon(t, 3*time.Second, "a new time of modification", func() bool {
+		info, err := os.Stat(name)
+		harness.Check(t, err)
+		return info.ModTime().After(old)
+	})
 }
 
 // allocate looks at what fallocate(2) does to the size, the blocks and the content.

@@ -21,6 +21,7 @@ var linuxCases = []linuxCase{
 	{"attributes of what was removed", setAttrOfRemoved},
 	{"working directory that was removed", removedWorkingDirectory},
 	{"a map of a file that is appended to", appendAndMap},
+	{"times of a map that was written", mapMovesTimes},
 	{"fallocate", allocate},
 	{"whiteouts", whiteout},
 	{"access control lists", acls},
