@@ -194,8 +194,10 @@ func (s *names) viewWanted(ctx context.Context, want namespace.Want) (*tx, error
 	t, err := s.fetchWanted(ctx, want)
 	if err == nil {
 		t.look = seen
-		s.memory.learn(t)
-		s.memory.learnAhead(t, want)
+		if len(t.bad) == 0 {
+			s.memory.learn(t)
+			s.memory.learnAhead(t, want)
+		}
 	}
 	return t, err
 }
@@ -224,6 +226,7 @@ func (t *tx) fetch(conn *session, list []statement) error {
 	if err := conn.exchange(t.ctx, list); err != nil {
 		return err
 	}
+	t.noteDamage(conn)
 	for _, done := range t.late {
 		done()
 	}

@@ -159,7 +159,7 @@ func (u *update) ended(ctx context.Context, t *tx, err error) error {
 	u.s.memory.end(t, done)
 	switch {
 	case done:
-		if len(t.told) == 0 {
+		if len(t.told) == 0 && len(t.bad) == 0 {
 			u.s.memory.learn(t)
 		}
 		return nil
