@@ -59,7 +59,8 @@ func (v *Volume) Orphans(ctx context.Context) ([]*namespace.Orphan, error) { ret
 var Codes = []Code{
 	CodeNoVolume, CodeNoRoot, CodeDangling, CodeNoParent, CodeType, CodeUnreachable, CodeNlink, CodeParent, CodeCookie,
 	CodeLostExtent, CodeOverlap, CodeExtent, CodeNoBlob, CodeShortBlob, CodeBadBlob, CodeNoBlobRecord, CodeRefs,
-	CodeLostXattr, CodeLostOrphan, CodeBytes, CodeUsage, CodeIno,
+	CodeLostXattr, CodeLostOrphan, CodeBytes, CodeUsage, CodeIno, CodeDamaged,
+	CodeName, CodeCycle,
 }
 
 // Suspend stops the beats, as when the process is stopped. Resume lets them go on.

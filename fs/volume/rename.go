@@ -2,6 +2,7 @@ package volume
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
 )
@@ -40,6 +41,7 @@ func (v *Volume) Rename(ctx context.Context, from namespace.Ino, oldName string,
 	if err := checkName(newName); err != nil {
 		return err
 	}
+	oldName = v.storedName(ctx, from, oldName)
 	cookie, err := v.takeIDs(ctx, 2)
 	if err != nil {
 		return err
@@ -166,10 +168,15 @@ func (m *move) checkLoop(tx namespace.Tx, rec *namespace.Inode, dir namespace.In
 	if rec.Mode&ModeType != ModeDir || m.from == m.to {
 		return nil
 	}
+	seen := map[namespace.Ino]bool{}
 	for at := dir; at != namespace.Root; {
 		if at == rec.Ino {
 			return ErrInvalid
 		}
+		if seen[at] {
+			return fmt.Errorf("directory %d is below itself: %w", at, namespace.ErrCorrupt)
+		}
+		seen[at] = true
 		up, err := namespace.Get[*namespace.Inode](tx, namespace.InodeKey{Ino: at})
 		if err != nil {
 			return err
