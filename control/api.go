@@ -61,10 +61,10 @@ type FileInfo struct {
 	Links   uint32       `json:"links"`
 	Size    uint64       `json:"size"`
 	Stored  uint64       `json:"stored"` // bytes that its extents cover
-	Atime   time.Time    `json:"atime"`
-	Mtime   time.Time    `json:"mtime"`
-	Ctime   time.Time    `json:"ctime"`
-	Btime   time.Time    `json:"btime"`
+	Atime   Instant      `json:"atime"`
+	Mtime   Instant      `json:"mtime"`
+	Ctime   Instant      `json:"ctime"`
+	Btime   Instant      `json:"btime"`
 	Target  string       `json:"target,omitempty"` // of a symlink
 	Extents []ExtentInfo `json:"extents,omitempty"`
 }
