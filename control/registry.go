@@ -10,10 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/moby/sys/mountinfo"
+
+	"github.com/graviton-fs/graviton/panics"
 )
 
 // Record says which daemon has which store mounted where. It lies in the state directory while the daemon runs.
@@ -117,7 +118,7 @@ func records(stateDirs []string) []Record {
 func Daemons(stateDirs ...string) []Record {
 	all := records(stateDirs)
 	alive := make([]bool, len(all))
-	var asked sync.WaitGroup
+	var asked panics.WaitGroup
 	for i, r := range all {
 		asked.Go(func() { alive[i] = r.alive() })
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/graviton-fs/graviton/backend/blob"
 	"github.com/graviton-fs/graviton/fs/volume"
+	"github.com/graviton-fs/graviton/panics"
 )
 
 // Daemon is what the server asks the daemon beside its volume.
@@ -50,12 +51,12 @@ func Serve(socket string, admin Admin, daemon Daemon, profile bool, log *slog.Lo
 	mux := http.NewServeMux()
 	s.routes(mux, profile)
 	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	go func() {
+	panics.Go(func() {
 		defer close(s.done)
 		if err := s.http.Serve(peerListener{ln, log}); !errors.Is(err, http.ErrServerClosed) {
 			log.Error("control socket failed", "err", err)
 		}
-	}()
+	})
 	return s, nil
 }
 

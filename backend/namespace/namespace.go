@@ -12,7 +12,7 @@ import (
 )
 
 // Store holds one volume's names. All methods may be called concurrently. Every error is a *Error that wraps one of
-// this package's sentinels or the cause.
+// this package's sentinels or the cause. A panic of fn is an error of fn, see package panics.
 type Store interface {
 	// View runs fn on one consistent snapshot. fn may run more than once.
 	View(ctx context.Context, want Want, fn func(tx Tx) error) error

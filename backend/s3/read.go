@@ -13,9 +13,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/graviton-fs/graviton/backend/blob"
+	"github.com/graviton-fs/graviton/panics"
 )
 
 // chunkSize is the range of one GET: large enough that its latency doesn't count, small enough that several fit memory.
@@ -169,7 +169,7 @@ func (s *Store) readInto(ctx context.Context, key blob.Key, p blob.Vector, off i
 func (s *Store) readChunks(ctx context.Context, key blob.Key, p blob.Vector, off int64) (int, error) {
 	size := p.Len()
 	pieces := make([]*piece, (size+chunkSize-1)/chunkSize)
-	g, gctx := errgroup.WithContext(ctx)
+	g, gctx := panics.WithContext(ctx)
 	g.SetLimit(readParallel)
 	for i := range pieces {
 		g.Go(func() (err error) {

@@ -19,6 +19,7 @@ import (
 	"github.com/graviton-fs/graviton/control"
 	"github.com/graviton-fs/graviton/fs"
 	"github.com/graviton-fs/graviton/fs/volume"
+	"github.com/graviton-fs/graviton/panics"
 )
 
 func logPath(cfg *config.Config) string { return filepath.Join(cfg.StateDir, "log", "graviton.log") }
@@ -57,6 +58,7 @@ type daemon struct {
 // serve mounts and serves until the mount ends.
 func serve(ctx context.Context, m mounting) error {
 	log, closeLog := openLog(m.cfg)
+	slog.SetDefault(log) // for panics
 	defer closeLog()
 	boundHeap(m.cfg)
 	d := &daemon{m: m, log: log, ended: make(chan struct{}), closed: make(chan struct{})}
@@ -152,10 +154,10 @@ func (d *daemon) run(ctx context.Context, ctl *control.Server) error {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
-	go func() {
+	panics.Go(func() {
+		defer close(d.ended)
 		d.mount.Wait()
-		close(d.ended)
-	}()
+	})
 	for waiting := true; waiting; {
 		select {
 		case <-d.ended:
