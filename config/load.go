@@ -41,6 +41,11 @@ func Load(opts Options) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	return loadText(path, text, opts.Set, env)
+}
+
+// loadText is Load with the text of the file.
+func loadText(path, text string, set []string, env map[string]string) (*Config, error) {
 	layers := make([]map[string]setting, 4)
 	var errs, e []error
 	layers[0] = defaults(env)
@@ -48,7 +53,7 @@ func Load(opts Options) (*Config, error) {
 	errs = append(errs, e...)
 	layers[2], e = fromEnvironment(env)
 	errs = append(errs, e...)
-	layers[3], e = fromFlags(opts.Set)
+	layers[3], e = fromFlags(set)
 	errs = append(errs, e...)
 
 	merged := map[string]setting{}
