@@ -139,3 +139,27 @@ func TestKeyOrder(t *testing.T) {
 		}
 	})
 }
+
+// FuzzKey reads anything as a key: what has a namespace.Key is encoded to the same bytes.
+func FuzzKey(f *testing.F) {
+	for _, rec := range recordSamples() {
+		key, _ := appendKey(nil, rec.Key())
+		f.Add(key)
+	}
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, key []byte) {
+		k := parseKey(key)
+		if k == nil {
+			return
+		}
+		back, group := appendKey(nil, k)
+		numbered := key[0] == kindInode || key[0] == kindOrphan || key[0] == kindSession || key[0] == kindUsage
+		exact := !numbered && key[0] != kindVolume && key[0] != kindCookie && key[0] != kindExtent // others may have a tail
+		if !bytes.HasPrefix(key, back) || exact && !bytes.Equal(back, key) || group > len(back) {
+			t.Errorf("%x is %+v, which is %x", key, k, back)
+		}
+		if lo, hi := bounds(k); hi != nil && bytes.Compare(lo, hi) >= 0 {
+			t.Errorf("a scan from %+v goes from %x to %x", k, lo, hi)
+		}
+	})
+}
