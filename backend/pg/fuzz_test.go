@@ -157,3 +157,30 @@ func FuzzDelta(f *testing.F) {
 		}
 	})
 }
+
+// FuzzChunk reads anything as the rows of a blob's chunks: what is taken of them is in the blob and in what was asked for.
+func FuzzChunk(f *testing.F) {
+	head := newManifest(uuid.New(), 1<<20, false).encode(nil)
+	number := func(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+	crc := binary.BigEndian.AppendUint32(nil, newManifest(uuid.New(), 1<<20, false).checksums([]byte("data"))[0])
+	f.Add(number(4), head, number(0), []byte("data"), crc, int64(0), uint16(8))
+	f.Add(number(1<<63), head, number(1<<63), []byte("data"), crc, int64(5), uint16(8))
+	f.Add(number(1<<62), head, number(1<<61), []byte{}, []byte{}, int64(1<<61), uint16(8))
+	f.Fuzz(func(t *testing.T, size, head, start, slice, crc []byte, off int64, length uint16) {
+		var at target
+		if err := at.describe(size, head); err != nil {
+			if at.size < 0 && !errors.Is(err, blob.ErrCorrupt) {
+				t.Errorf("error is %v", err)
+			}
+			return
+		}
+		if off = max(off, 0); off >= at.size { // those are passed over
+			return
+		}
+		p := make([]byte, length)
+		n, err := at.take(blob.Vector{p}, [][]byte{start, slice, crc}, off)
+		if n < 0 || n > len(p) || err == nil && int64(n) > at.size-off || err != nil && !errors.Is(err, blob.ErrCorrupt) {
+			t.Errorf("took %d bytes from %d on of %d, %v", n, off, at.size, err)
+		}
+	})
+}
