@@ -11,6 +11,7 @@ import (
 
 	"github.com/graviton-fs/graviton/backend/namespace"
 	"github.com/graviton-fs/graviton/dump"
+	"github.com/graviton-fs/graviton/panics"
 )
 
 // quiet is how long nothing must change for a dump before its time.
@@ -55,7 +56,10 @@ type State struct {
 func NewKeeper(ns namespace.Store, p Place, last Dump, cfg Config) *Keeper {
 	ctx, stop := context.WithCancel(context.Background())
 	k := &Keeper{cfg: cfg, ns: ns, place: p, stop: stop, done: make(chan struct{}), state: State{Last: last.Taken, Name: last.Name}}
-	go k.run(ctx)
+	panics.Go(func() {
+		defer close(k.done)
+		panics.Loop(ctx, k.run)
+	})
 	return k
 }
 
@@ -82,7 +86,6 @@ func (k *Keeper) Close() {
 
 // run dumps when something changed and a minute passed in which nothing did, or when it is time.
 func (k *Keeper) run(ctx context.Context) {
-	defer close(k.done)
 	step := min(k.cfg.Every, quiet)
 	tick := time.NewTicker(max(step/10, 100*time.Millisecond))
 	defer tick.Stop()

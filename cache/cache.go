@@ -10,13 +10,13 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/graviton-fs/graviton/backend/blob"
+	"github.com/graviton-fs/graviton/panics"
 )
 
 // PageSize is the unit of caching, in bytes. It is the chunk size of the embedded store, so that a page is one chunk.
@@ -55,7 +55,7 @@ type Store struct {
 	stop   context.CancelFunc
 	run    context.Context // of what is fetched ahead
 	slots  chan struct{}
-	behind sync.WaitGroup
+	behind panics.WaitGroup
 }
 
 var (

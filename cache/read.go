@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/graviton-fs/graviton/backend/blob"
+	"github.com/graviton-fs/graviton/panics"
 )
 
 // storeName is how errors of the cache itself name it.
@@ -93,7 +94,11 @@ func (s *Store) load(ctx context.Context, first pageID, count int, inOrder bool)
 	for i := range bufs {
 		bufs[i] = s.memory.take()
 	}
-	n, err := blob.ReadAtv(ctx, s.inner, first.key, bufs, first.page*PageSize)
+	var n int
+	err := panics.Do(func() (err error) { // others wait for these pages
+		n, err = blob.ReadAtv(ctx, s.inner, first.key, bufs, first.page*PageSize)
+		return err
+	})
 	for i, buf := range bufs {
 		id := pageID{first.key, first.page + int64(i)}
 		p := &page{data: buf, pool: &s.memory}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -27,20 +26,13 @@ func FuzzLoad(f *testing.F) {
 		text, _, _ := strings.Cut(block, "----\n")
 		f.Add(text, "tiered.rules=[{path=/a,tier=cold}]", "")
 	}
-	path := filepath.Join(f.TempDir(), "graviton.conf")
 	f.Fuzz(func(t *testing.T, text, set, variable string) {
-		environ := []string{"HOME=/home/someone", "GRAVITON_PG_PASSWORD=" + variable, "GRAVITON_S3_KEY_PREFIX=" + variable}
-		settings, errs := parse(text, "file x", environment(environ))
+		env := map[string]string{"HOME": "/home/someone", "GRAVITON_PG_PASSWORD": variable, "GRAVITON_S3_KEY_PREFIX": variable}
+		settings, errs := parse(text, "file x", env)
 		if len(errs) == 0 && settings == nil && strings.Contains(text, "=") && !strings.ContainsAny(text, "#/") {
 			t.Errorf("%q was read as nothing", text)
 		}
-		load := func(text string, set ...string) (*Config, error) {
-			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			return Load(Options{Path: path, Environ: environ, Set: set})
-		}
-		c, err := load(text, set)
+		c, err := loadText("x", text, 0, []string{set}, env)
 		if err != nil {
 			checkErrors(t, err)
 			return
@@ -49,8 +41,8 @@ func FuzzLoad(f *testing.F) {
 		if err := c.Show(&shown); err != nil {
 			t.Fatal(err)
 		}
-		d, err := load(shown.String(), "postgres.password="+c.Postgres.Password.Reveal(),
-			"s3.secret-access-key="+c.S3.SecretAccessKey.Reveal())
+		d, err := loadText("x", shown.String(), 0, []string{"postgres.password=" + c.Postgres.Password.Reveal(),
+			"s3.secret-access-key=" + c.S3.SecretAccessKey.Reveal()}, env)
 		if err != nil {
 			t.Fatalf("%v\n%s", err, &shown)
 		}

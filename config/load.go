@@ -45,6 +45,11 @@ func Load(opts Options) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	return loadText(path, text, mode, opts.Set, env)
+}
+
+// loadText is Load with the text and the mode of the file.
+func loadText(path, text string, mode fs.FileMode, set []string, env map[string]string) (*Config, error) {
 	layers := make([]map[string]setting, 4)
 	var errs, e []error
 	layers[0] = defaults(env)
@@ -52,7 +57,7 @@ func Load(opts Options) (*Config, error) {
 	errs = append(errs, e...)
 	layers[2], e = fromEnvironment(env)
 	errs = append(errs, e...)
-	layers[3], e = fromFlags(opts.Set)
+	layers[3], e = fromFlags(set)
 	errs = append(errs, e...)
 
 	merged := map[string]setting{}

@@ -63,10 +63,10 @@ type FileInfo struct {
 	Stored uint64 `json:"stored"` // bytes that its extents have data for
 	// Allocated is st_blocks in bytes: the blocks that its extents touch.
 	Allocated uint64       `json:"allocated"`
-	Atime     time.Time    `json:"atime"`
-	Mtime     time.Time    `json:"mtime"`
-	Ctime     time.Time    `json:"ctime"`
-	Btime     time.Time    `json:"btime"`
+	Atime     Instant      `json:"atime"`
+	Mtime     Instant      `json:"mtime"`
+	Ctime     Instant      `json:"ctime"`
+	Btime     Instant      `json:"btime"`
 	Target    string       `json:"target,omitempty"` // of a symlink
 	Extents   []ExtentInfo `json:"extents,omitempty"`
 }

@@ -60,17 +60,27 @@ func (f failure) err() error { return &remoteError{f.Error, kinds[f.Kind]} }
 
 // send makes a request and returns the answer's body if all is well.
 func (c *Client) send(ctx context.Context, method, path string, query url.Values, body io.Reader) (io.ReadCloser, error) {
+	res, err := c.get(ctx, method, path, query, body)
+	if err != nil {
+		return nil, err
+	}
+	return res.Body, nil
+}
+
+// get is send for who looks at the answer's trailer, too.
+func (c *Client) get(ctx context.Context, method, path string, query url.Values, body io.Reader) (*http.Response, error) {
 	u := url.URL{Scheme: "http", Host: "graviton", Path: path, RawQuery: query.Encode()}
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), body)
 	if err != nil {
 		return nil, err
 	}
+	req.Header.Set("TE", "trailers")
 	res, err := c.http.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("the daemon did not answer: %w", err)
 	}
 	if res.StatusCode == http.StatusOK {
-		return res.Body, nil
+		return res, nil
 	}
 	defer res.Body.Close()
 	var f failure
@@ -78,6 +88,27 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 		return nil, fmt.Errorf("the daemon answered %s", res.Status)
 	}
 	return nil, f.err()
+}
+
+// copyTo makes a request whose answer is bytes, and copies them to w. After an error w has a part of them.
+func (c *Client) copyTo(ctx context.Context, w io.Writer, path string, query url.Values) error {
+	res, err := c.get(ctx, http.MethodGet, path, query, nil)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if _, err := io.Copy(w, res.Body); err != nil {
+		return err
+	}
+	why := res.Trailer.Get(failed)
+	if why == "" {
+		return nil
+	}
+	var f failure
+	if err := json.Unmarshal([]byte(why), &f); err != nil {
+		return fmt.Errorf("the daemon's answer: %w", err)
+	}
+	return f.err()
 }
 
 // call makes a request whose answer is one JSON value.
@@ -161,24 +192,12 @@ func (c *Client) StatBlob(ctx context.Context, key blob.Key) (BlobInfo, error) {
 // GetBlob implements Admin.
 func (c *Client) GetBlob(ctx context.Context, key blob.Key, off, n int64, w io.Writer) error {
 	q := url.Values{"off": {strconv.FormatInt(off, 10)}, "n": {strconv.FormatInt(n, 10)}}
-	res, err := c.send(ctx, http.MethodGet, "/v1/blobs/"+key.String(), q, nil)
-	if err != nil {
-		return err
-	}
-	defer res.Close()
-	_, err = io.Copy(w, res)
-	return err
+	return c.copyTo(ctx, w, "/v1/blobs/"+key.String(), q)
 }
 
 // Dump implements Admin.
 func (c *Client) Dump(ctx context.Context, w io.Writer) error {
-	res, err := c.send(ctx, http.MethodGet, "/v1/dump", nil, nil)
-	if err != nil {
-		return err
-	}
-	defer res.Close()
-	_, err = io.Copy(w, res)
-	return err
+	return c.copyTo(ctx, w, "/v1/dump", nil)
 }
 
 // PutBlob implements Admin.

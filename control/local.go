@@ -28,7 +28,7 @@ func (l Local) StatPath(ctx context.Context, path string) (FileInfo, error) {
 	info := FileInfo{
 		Path: path, Inode: uint64(rec.Ino), Type: typeName(rec.Mode), Mode: fmt.Sprintf("%04o", rec.Mode&0o7777),
 		UID: rec.UID, GID: rec.GID, Links: rec.Nlink, Size: rec.Size, Allocated: rec.Bytes, Target: rec.Target,
-		Atime: rec.Atime.Time(), Mtime: rec.Mtime.Time(), Ctime: rec.Ctime.Time(), Btime: rec.Btime.Time(),
+		Atime: Instant(rec.Atime), Mtime: Instant(rec.Mtime), Ctime: Instant(rec.Ctime), Btime: Instant(rec.Btime),
 	}
 	list, err := l.Volume.Extents(ctx, rec.Ino)
 	for _, x := range list {

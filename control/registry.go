@@ -11,9 +11,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
+	"github.com/graviton-fs/graviton/panics"
 	"github.com/graviton-fs/graviton/private"
 )
 
@@ -127,7 +127,7 @@ func records(stateDirs []string) ([]Record, error) {
 func Daemons(stateDirs ...string) ([]Record, error) {
 	all, err := records(stateDirs)
 	alive := make([]bool, len(all))
-	var asked sync.WaitGroup
+	var asked panics.WaitGroup
 	for i, r := range all {
 		asked.Go(func() { alive[i] = r.alive() })
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/graviton-fs/graviton/backend/blob"
 	"github.com/graviton-fs/graviton/fs/volume"
+	"github.com/graviton-fs/graviton/panics"
 )
 
 // Daemon is what the server asks the daemon beside its volume.
@@ -48,12 +49,12 @@ func Serve(socket string, admin Admin, daemon Daemon, profile bool, log *slog.Lo
 	mux := http.NewServeMux()
 	s.routes(mux, profile)
 	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	go func() {
+	panics.Go(func() {
 		defer close(s.done)
 		if err := s.http.Serve(peerListener{ln, log}); !errors.Is(err, http.ErrServerClosed) {
 			log.Error("control socket failed", "err", err)
 		}
-	}()
+	})
 	return s, nil
 }
 
@@ -131,12 +132,16 @@ type failure struct {
 func (s *Server) reply(fn func(r *http.Request) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		value, err := fn(r)
+		var answer []byte
+		if err == nil {
+			answer, err = json.Marshal(value)
+		}
 		w.Header().Set("Content-Type", "application/json")
 		if err != nil {
 			w.WriteHeader(http.StatusConflict)
-			value = failure{err.Error(), kindOf(err)}
+			answer, _ = json.Marshal(failure{err.Error(), kindOf(err)}) // strings, which always can be
 		}
-		if err := json.NewEncoder(w).Encode(value); err != nil {
+		if _, err := w.Write(append(answer, '\n')); err != nil {
 			s.log.Debug("control: answer was not taken", "err", err)
 		}
 	}
@@ -201,15 +206,28 @@ func (s *Server) getBlob(w http.ResponseWriter, r *http.Request) {
 	s.bytes(w, r, func(out io.Writer) error { return s.admin.GetBlob(r.Context(), key, off, n, out) })
 }
 
-// bytes answers with what fn writes. An error after the first of it breaks the connection, so that a client never takes a
-// part for the whole.
+// failed is the trailer, behind the bytes of an answer, that says why they are not all.
+const failed = "Graviton-Failed"
+
+// bytes answers with what fn writes. An error after the first of it goes into the trailer, for a client that asked for it;
+// for another one the connection is broken, so that it never takes a part for the whole.
 func (s *Server) bytes(w http.ResponseWriter, r *http.Request, fn func(out io.Writer) error) {
+	trailers := r.Header.Get("TE") == "trailers"
+	if trailers {
+		w.Header().Set("Trailer", failed)
+	}
 	out := &countingWriter{w: w}
-	if err := fn(out); err != nil {
-		if out.n > 0 {
-			panic(http.ErrAbortHandler) // net/http's way to break a connection
-		}
+	err := fn(out)
+	switch {
+	case err == nil:
+	case out.n == 0:
+		w.Header().Del("Trailer")
 		s.reply(func(*http.Request) (any, error) { return nil, err })(w, r)
+	case trailers:
+		why, _ := json.Marshal(failure{err.Error(), kindOf(err)})
+		w.Header().Set(failed, string(why))
+	default:
+		panic(http.ErrAbortHandler) // net/http's way to break a connection
 	}
 }
 
@@ -219,6 +237,9 @@ type countingWriter struct {
 }
 
 func (c *countingWriter) Write(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil // it would begin the answer
+	}
 	n, err := c.w.Write(p)
 	c.n += int64(n)
 	return n, err

@@ -16,19 +16,48 @@ import (
 	"github.com/graviton-fs/graviton/backend/namespace"
 )
 
-// Most that one transaction of a load writes: records, and bytes of inline data.
+// Most that one transaction of a load writes: records, and bytes of the stream.
 const (
 	batchRecords = 4096
 	batchBytes   = 4 << 20
 )
 
-// maxWindow bounds the memory that a stream may ask for; the encoder's windows are smaller.
-const maxWindow = 64 << 20
+// Bounds of the memory that a stream may ask for, whatever it says of itself.
+const (
+	maxWindow = 64 << 20 // the encoder's windows are smaller
+	// maxItem is the most bytes of one item: the largest record is an extent with its bytes inline, which are 1 MiB at most.
+	maxItem = 4 << 20
+)
 
 // stream decodes a dump.
 type stream struct {
 	z   *zstd.Decoder
+	in  *itemReader
 	dec *cbor.Decoder
+}
+
+// itemReader gives a decoder no more bytes than one item may have.
+type itemReader struct {
+	r    io.Reader
+	left int // of the item, and what the decoder may have read beyond the one before
+}
+
+var errItem = fmt.Errorf("an item has more than %d bytes", maxItem)
+
+// Read implements io.Reader.
+func (r *itemReader) Read(p []byte) (int, error) {
+	if r.left <= 0 {
+		return 0, errItem
+	}
+	n, err := r.r.Read(p[:min(len(p), r.left)])
+	r.left -= n
+	return n, err
+}
+
+// decode reads the next item.
+func (s *stream) decode(v any) error {
+	s.in.left = maxItem
+	return s.dec.Decode(v)
 }
 
 func newStream(r io.Reader) (*stream, Header, error) {
@@ -36,15 +65,18 @@ func newStream(r io.Reader) (*stream, Header, error) {
 	if err != nil {
 		return nil, Header{}, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
-	s := &stream{z: z, dec: decoding.NewDecoder(bufio.NewReaderSize(z, 64<<10))}
+	in := &itemReader{r: bufio.NewReaderSize(z, 64<<10)}
+	s := &stream{z: z, in: in, dec: decoding.NewDecoder(in)}
 	var h Header
-	err = s.dec.Decode(&h)
+	err = s.decode(&h)
 	switch {
 	case err == nil && h.Format != format:
 		err = fmt.Errorf("%w: it doesn't begin as one", ErrFormat)
 	case err == nil && (h.Version < 1 || h.Version > Version):
 		err = fmt.Errorf("%w: its version is %d, and versions up to %d are known: use a newer program", ErrFormat, h.Version, Version)
-	case err != nil:
+	case err == nil:
+		err = checked(&h.Volume)
+	default:
 		err = damaged(err)
 	}
 	if err != nil {
@@ -52,6 +84,14 @@ func newStream(r io.Reader) (*stream, Header, error) {
 		return nil, Header{}, err
 	}
 	return s, h, nil
+}
+
+// checked is the error of a record that can't be true.
+func checked(rec namespace.Record) error {
+	if err := namespace.Check(rec); err != nil {
+		return damaged(err)
+	}
+	return nil
 }
 
 // damaged is the error of a stream that can't be decoded.
@@ -64,12 +104,12 @@ func damaged(err error) error {
 
 // next returns the next record and its kind, or the summary at the end.
 func (s *stream) next() (rec namespace.Record, name string, sum *Summary, err error) {
-	if err := s.dec.Decode(&name); err != nil {
+	if err := s.decode(&name); err != nil {
 		return nil, "", nil, damaged(err)
 	}
 	if name == end {
 		sum = new(Summary)
-		if err := s.dec.Decode(sum); err != nil {
+		if err := s.decode(sum); err != nil {
 			return nil, "", nil, damaged(err)
 		}
 		return nil, "", sum, nil
@@ -79,14 +119,15 @@ func (s *stream) next() (rec namespace.Record, name string, sum *Summary, err er
 		return nil, "", nil, fmt.Errorf("%w: unknown kind of record %q", ErrFormat, name)
 	}
 	rec = k.make()
-	if err := s.dec.Decode(rec); err != nil {
+	if err := s.decode(rec); err != nil {
 		return nil, "", nil, damaged(err)
 	}
-	return rec, name, nil, nil
+	return rec, name, nil, checked(rec)
 }
 
 // finish wants nothing behind the summary. The checksum of the stream's last part is verified by it.
 func (s *stream) finish() error {
+	s.in.left = maxItem
 	err := s.dec.Skip()
 	switch {
 	case errors.Is(err, io.EOF):
@@ -152,8 +193,8 @@ func load(ctx context.Context, r io.Reader, ns namespace.Store) (Header, Summary
 	defer s.z.Close()
 	found := Summary{Records: map[string]int64{}}
 	var batch []namespace.Record
-	var bytes uint64
-	for {
+	used := uint64(0)
+	for begin := s.dec.NumBytesRead(); ; {
 		rec, name, sum, err := s.next()
 		if err != nil {
 			return h, found, err
@@ -168,23 +209,46 @@ func load(ctx context.Context, r io.Reader, ns namespace.Store) (Header, Summary
 			break
 		}
 		found.Records[name]++
+		used = max(used, number(rec))
 		batch = append(batch, rec)
-		if x, ok := rec.(*namespace.Extent); ok {
-			bytes += uint64(len(x.Inline))
-		}
-		if len(batch) == batchRecords || bytes >= batchBytes {
+		if len(batch) == batchRecords || s.dec.NumBytesRead()-begin >= batchBytes {
 			if err := put(ctx, ns, batch); err != nil {
 				return h, found, err
 			}
-			batch, bytes = batch[:0], 0
+			batch, begin = batch[:0], s.dec.NumBytesRead()
 		}
 	}
 	vol := h.Volume
 	vol.Generation = namespace.NewGeneration() // numbers that were given out after the dump are given out again
+	// What is made from now on must not get a number that is used. A volume may have been dumped that was damaged so.
+	if used = max(used, vol.NextID-1); used >= lastNumber {
+		return h, found, fmt.Errorf("%w: number %d is used, behind which there are not enough", ErrFormat, used)
+	}
+	vol.NextID = used + 1
 	if err := put(ctx, ns, append(batch, &vol)); err != nil {
 		return h, found, err
 	}
 	return h, found, ns.Sync(ctx)
+}
+
+// lastNumber leaves enough numbers for what will ever be made.
+const lastNumber = 1 << 62
+
+// number is the largest number that a record shows to be used: inodes and cookies are numbered together.
+func number(rec namespace.Record) uint64 {
+	switch r := rec.(type) {
+	case *namespace.Inode:
+		return uint64(r.Ino)
+	case *namespace.Dentry:
+		return max(uint64(r.Ino), r.Cookie)
+	case *namespace.Xattr:
+		return uint64(r.Ino)
+	case *namespace.Extent:
+		return uint64(r.Ino)
+	case *namespace.Orphan:
+		return uint64(r.Ino)
+	}
+	return 0
 }
 
 func put(ctx context.Context, ns namespace.Store, batch []namespace.Record) error {

@@ -3,6 +3,8 @@ package fs
 import (
 	"context"
 	"time"
+
+	"github.com/graviton-fs/graviton/panics"
 )
 
 // outcome is what the work of a request came to.
@@ -43,7 +45,11 @@ func detached[T any](
 	begun := time.Now()
 	done := make(chan outcome[T], 1)
 	w.do(func() {
-		v, err := work()
+		var v T
+		err := panics.Do(func() (err error) {
+			v, err = work()
+			return err
+		})
 		done <- outcome[T]{v, err}
 	})
 	select {
@@ -63,11 +69,11 @@ func detached[T any](
 		return o.value, o.err
 	case <-time.After(grace - time.Since(begun)):
 	}
-	go func() {
+	panics.Go(func() {
 		if o := <-done; o.err == nil && undo != nil {
 			undo(o.value)
 		}
-	}()
+	})
 	var none T
 	return none, context.Canceled
 }

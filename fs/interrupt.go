@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/graviton-fs/graviton/panics"
 )
 
 // deadly are the signals by which someone wants a program to stop, where it has no handler for them. A request isn't
@@ -44,7 +46,7 @@ func interruptible(cancel <-chan struct{}, pid uint32) (context.Context, func())
 
 // Done is closed when the caller was told to stop.
 func (r *request) Done() <-chan struct{} {
-	r.once.Do(func() { go r.watch() })
+	r.once.Do(func() { panics.Go(r.watch) })
 	return r.done
 }
 

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"syscall"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/graviton-fs/graviton/fs/volume"
+	"github.com/graviton-fs/graviton/panics"
 )
 
 // Type is the filesystem type that mount tables show.
@@ -75,6 +77,10 @@ func New(vol *volume.Volume, dir string, o MountOptions) (*Mount, error) {
 		DirectMountFlags: unix.MS_NOSUID | unix.MS_NODEV,
 		ExtraCapabilities: fuse.CAP_HANDLE_KILLPRIV_V2 | fuse.CAP_DONT_MASK | fuse.CAP_EXPORT_SUPPORT |
 			fuse.CAP_DIRECT_IO_ALLOW_MMAP,
+		PanicHandler: func(v any) fuse.Status {
+			o.Log.Error("internal error: this is a fault of the program, please report it", "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+			return fuse.EIO
+		},
 		DisableSplice: true, // answers are memory, for which the server would prepare a pipe in vain
 	}
 	if o.ReadOnly {
@@ -94,7 +100,7 @@ func New(vol *volume.Volume, dir string, o MountOptions) (*Mount, error) {
 	if err != nil {
 		return nil, explainMount(dir, o, err)
 	}
-	go server.Serve()
+	panics.Go(server.Serve)
 	if err := server.WaitMount(); err != nil {
 		return nil, explainMount(dir, o, err)
 	}

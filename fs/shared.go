@@ -8,6 +8,7 @@ import (
 
 	"github.com/graviton-fs/graviton/backend/namespace"
 	"github.com/graviton-fs/graviton/fs/volume"
+	"github.com/graviton-fs/graviton/panics"
 )
 
 // openShared makes a file that is opened look as the other daemons left it: the kernel keeps its pages if they are still
@@ -84,13 +85,13 @@ func (f *FS) SetLk(_ <-chan struct{}, in *fuse.LkIn) fuse.Status {
 func (f *FS) SetLkw(cancel <-chan struct{}, in *fuse.LkIn) fuse.Status {
 	ctx, end := context.WithCancel(background())
 	defer end()
-	go func() {
+	panics.Go(func() {
 		select {
 		case <-cancel:
 			end()
 		case <-ctx.Done():
 		}
-	}()
+	})
 	return f.setLock(ctx, in, true)
 }
 

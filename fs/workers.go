@@ -1,6 +1,10 @@
 package fs
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"github.com/graviton-fs/graviton/panics"
+)
 
 // maxIdle is how many workers wait for work; those beyond end.
 const maxIdle = 16
@@ -20,7 +24,7 @@ func (w *workers) do(job func()) {
 	select {
 	case w.jobs <- job:
 	default:
-		go w.work(job)
+		panics.Go(func() { w.work(job) })
 	}
 }
 

@@ -108,20 +108,7 @@ func orInjected(err error) error {
 
 // begin counts a call. It returns the error to fail with at once, or the one to fail with afterwards.
 func (in *Injector) begin(ctx context.Context, op, key string) (now, late error) {
-	in.mu.Lock()
-	in.count++
-	c := Call{Op: op, Key: key}
-	f, ok := in.at[in.count]
-	delete(in.at, in.count)
-	if !ok && in.match != nil {
-		if err := in.match(c); err != nil {
-			f = fault{err: err}
-		}
-	}
-	c.Failed = f.err != nil
-	in.calls = append(in.calls, c)
-	delay := in.delay
-	in.mu.Unlock()
+	f, delay := in.planned(Call{Op: op, Key: key})
 	if delay > 0 {
 		t := time.NewTimer(delay)
 		defer t.Stop()
@@ -135,6 +122,23 @@ func (in *Injector) begin(ctx context.Context, op, key string) (now, late error)
 		return nil, f.err
 	}
 	return f.err, nil
+}
+
+// planned counts a call, and returns how it is to fail and how long it takes. A plan may panic.
+func (in *Injector) planned(c Call) (fault, time.Duration) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.count++
+	f, ok := in.at[in.count]
+	delete(in.at, in.count)
+	if !ok && in.match != nil {
+		if err := in.match(c); err != nil {
+			f = fault{err: err}
+		}
+	}
+	c.Failed = f.err != nil
+	in.calls = append(in.calls, c)
+	return f, in.delay
 }
 
 // call runs do between the two ways to fail.

@@ -12,7 +12,7 @@ import (
 )
 
 // Store holds one volume's names. All methods may be called concurrently. Every error is a *Error that wraps one of
-// this package's sentinels or the cause.
+// this package's sentinels or the cause. A panic of fn is an error of fn, see package panics.
 type Store interface {
 	// View runs fn on one consistent snapshot. fn may run more than once.
 	View(ctx context.Context, want Want, fn func(tx Tx) error) error
@@ -153,12 +153,15 @@ type RangeWant struct {
 // Tx reads and writes typed records. Writes are seen by later reads of the same Tx. It must not be used after fn
 // returned, nor by two goroutines at once.
 type Tx interface {
-	// Get returns the record of that key, which then belongs to the caller, or ErrNotFound.
+	// Get returns the record of that key, which then belongs to the caller, or ErrNotFound. Records that Get and Scan
+	// return have passed Check; one that doesn't is a *Damaged.
 	Get(key Key) (Record, error)
 	// Scan yields the records of key's kind and group (see Key) in key order, from key on; at most limit, or all if
-	// limit is 0. What the Tx writes to that group during the scan may or may not be seen.
+	// limit is 0. What the Tx writes to that group during the scan may or may not be seen. A record that is *Damaged is
+	// yielded as that error, and the scan goes on behind it; any other error is its end.
 	Scan(from Key, limit int) iter.Seq2[Record, error]
-	// Put writes the record under its key. The record must not be changed until the Tx ends.
+	// Put writes the record under its key. The record must not be changed until the Tx ends. One that doesn't pass Check
+	// fails the transaction.
 	Put(rec Record)
 	// Delete removes the record; a missing one is no error.
 	Delete(key Key)
@@ -194,8 +197,10 @@ func Scan[R Record](tx Tx, from Key, limit int) iter.Seq2[R, error] {
 		for rec, err := range tx.Scan(from, limit) {
 			if err != nil {
 				var none R
-				yield(none, err)
-				return
+				if !yield(none, err) || IsDamaged(err) == nil {
+					return
+				}
+				continue
 			}
 			if !yield(rec.(R), nil) {
 				return

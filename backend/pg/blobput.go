@@ -13,6 +13,7 @@ import (
 
 	"github.com/graviton-fs/graviton/backend/blob"
 	"github.com/graviton-fs/graviton/backend/blob/contenttype"
+	"github.com/graviton-fs/graviton/panics"
 )
 
 // Put implements blob.Store. What fits a part is one transaction of one round trip; more goes through an upload of its
@@ -202,10 +203,10 @@ func (u *upload) putAll(ctx context.Context, r io.ReaderAt, size int64) error {
 			u.b.release(buf)
 			return err
 		}
-		go func() {
+		panics.Go(func() {
 			defer u.b.release(buf)
-			sent <- u.putPart(ctx, part, data)
-		}()
+			sent <- panics.Do(func() error { return u.putPart(ctx, part, data) })
+		})
 	}
 	if err := <-sent; err != nil {
 		return err

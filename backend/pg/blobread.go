@@ -123,6 +123,9 @@ func (t *target) describe(size, head []byte) error {
 		return blob.ErrNotFound
 	}
 	t.id, t.m, t.size = m.id, m, int64(binary.BigEndian.Uint64(size))
+	if t.size < 0 {
+		return fmt.Errorf("%w: its size is %d", blob.ErrCorrupt, t.size)
+	}
 	return nil
 }
 
@@ -133,6 +136,9 @@ func (t *target) take(p blob.Vector, row [][]byte, off int64) (int, error) {
 		return 0, fmt.Errorf("at offset %d: %w: the chunk has no offset", off, blob.ErrCorrupt)
 	}
 	start := int64(binary.BigEndian.Uint64(row[0]))
+	if start < 0 || start > t.size {
+		return 0, fmt.Errorf("at offset %d: %w: there is a chunk at %d", off, blob.ErrCorrupt, start)
+	}
 	full := min(t.m.chunkSize(), t.size-start)
 	want := min(int64(p.Len()), start+full-off)
 	if start > off || off-start >= t.m.chunkSize() || int64(len(slice)) != want {

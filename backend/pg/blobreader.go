@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"github.com/graviton-fs/graviton/backend/blob"
+	"github.com/graviton-fs/graviton/panics"
 )
 
 // window is how many bytes a reader fetches at a time.
@@ -86,10 +87,14 @@ func (r *reader) fetchAhead() {
 	off, ahead, t := r.off, make(chan fetched, 1), r.t
 	r.off += size
 	r.ahead = ahead
-	go func() {
-		n, err := r.b.fetch(r.ctx, &t, blob.Vector{(*buf)[:size]}, off)
-		ahead <- fetched{buf, n, err}
-	}()
+	panics.Go(func() {
+		got := fetched{buf: buf}
+		got.err = panics.Do(func() (err error) {
+			got.n, err = r.b.fetch(r.ctx, &t, blob.Vector{(*buf)[:size]}, off)
+			return err
+		})
+		ahead <- got
+	})
 }
 
 // Close implements io.Closer.

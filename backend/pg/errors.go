@@ -45,6 +45,7 @@ const (
 	codeTooMany             = "53300"
 	codeCancelled           = "57014"
 	codeProtocol            = "08P01"
+	codeOutOfRange          = "22003" // a stored number leads to one that is none of its type
 )
 
 var kindOfCode = map[string]kind{
@@ -59,6 +60,7 @@ var kindOfCode = map[string]kind{
 	codeCancelled:  kindUnavailable,
 	"57P04":        kindUnavailable, // the database was dropped
 	codeNoDatabase: kindUnavailable, codeInvalidAuth: kindUnavailable, codeInvalidPassword: kindUnavailable,
+	codeOutOfRange: kindCorrupt, "23514": kindCorrupt, // a CHECK of a table
 	"XX001": kindCorrupt, "XX002": kindCorrupt,
 }
 

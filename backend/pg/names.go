@@ -5,10 +5,10 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
-	"sync"
 	"sync/atomic"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
+	"github.com/graviton-fs/graviton/panics"
 )
 
 // names is the namespace port. Every daemon on the database has one.
@@ -31,7 +31,7 @@ type names struct {
 	fence    atomic.Uint64 // the session without which no Update commits; 0 for none
 
 	stop context.CancelFunc
-	bg   sync.WaitGroup
+	bg   panics.WaitGroup
 }
 
 var (
@@ -108,8 +108,8 @@ func (s *names) start(ctx context.Context) error {
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
 	if !s.db.cfg.ReadOnly {
-		s.bg.Go(func() { s.notifyLoop(run) })
-		s.bg.Go(func() { s.pruneLoop(run) })
+		s.bg.Go(func() { panics.Loop(run, s.notifyLoop) })
+		s.bg.Go(func() { panics.Loop(run, s.pruneLoop) })
 	}
 	return nil
 }
@@ -153,7 +153,7 @@ func (s *names) View(ctx context.Context, want namespace.Want, fn func(tx namesp
 		if err != nil {
 			return s.wrap("view", err)
 		}
-		if err := fn(t); !t.again {
+		if err := panics.Do(func() error { return fn(t) }); !t.again {
 			return t.outcome(err)
 		}
 		s.stats.reruns.Add(1)
@@ -194,8 +194,10 @@ func (s *names) viewWanted(ctx context.Context, want namespace.Want) (*tx, error
 	t, err := s.fetchWanted(ctx, want)
 	if err == nil {
 		t.look = seen
-		s.memory.learn(t)
-		s.memory.learnAhead(t, want)
+		if len(t.bad) == 0 {
+			s.memory.learn(t)
+			s.memory.learnAhead(t, want)
+		}
 	}
 	return t, err
 }
@@ -224,6 +226,7 @@ func (t *tx) fetch(conn *session, list []statement) error {
 	if err := conn.exchange(t.ctx, list); err != nil {
 		return err
 	}
+	t.noteDamage(conn)
 	for _, done := range t.late {
 		done()
 	}
@@ -244,7 +247,7 @@ func (s *names) viewOnce(ctx context.Context, want namespace.Want, fn func(tx na
 			return err
 		}
 	}
-	err = fn(t)
+	err = panics.Do(func() error { return fn(t) })
 	if t.last != nil {
 		return t.last
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
+	"github.com/graviton-fs/graviton/panics"
 )
 
 // errInDoubt says that a COMMIT was sent and not answered.
@@ -136,11 +137,13 @@ func (s *names) Alone(ctx context.Context, name string, fn func(ctx context.Cont
 	}
 	inner, stop := context.WithCancelCause(ctx)
 	watched := make(chan struct{})
-	go func() {
+	panics.Go(func() {
 		defer close(watched)
-		s.holdLock(inner, stop, conn)
-	}()
-	err = fn(inner)
+		if err := panics.Do(func() error { s.holdLock(inner, stop, conn); return nil }); err != nil {
+			stop(err)
+		}
+	})
+	err = panics.Do(func() error { return fn(inner) })
 	if cause := context.Cause(inner); err == nil && cause != nil {
 		err = cause
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
+	"github.com/graviton-fs/graviton/panics"
 )
 
 const (
@@ -139,7 +140,7 @@ func (u *update) undo() {
 // call runs fn.
 func (u *update) call(t *tx) error {
 	u.ran = true
-	return u.fn(t)
+	return panics.Do(func() error { return u.fn(t) })
 }
 
 // ended gives the connection back, and returns what became of the transaction.
@@ -159,7 +160,7 @@ func (u *update) ended(ctx context.Context, t *tx, err error) error {
 	u.s.memory.end(t, done)
 	switch {
 	case done:
-		if len(t.told) == 0 {
+		if len(t.told) == 0 && len(t.bad) == 0 {
 			u.s.memory.learn(t)
 		}
 		return nil

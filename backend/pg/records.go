@@ -20,7 +20,10 @@ const (
 	orphanColumns  = "ino, session"
 	sessionColumns = "id, host, pid, started, started_ns, seen, seen_ns, process, dead, exclusive"
 	holdColumns    = "ino, kind, session, owner, start_off, end_off, exclusive, pid"
-	usageColumns   = "session, sum(bytes)::BIGINT, sum(inodes)::BIGINT"
+	usageColumns   = "session, " + sumOfBytes + ", " + sumOfInodes
+	// A sum of damaged rows may be no BIGINT.
+	sumOfBytes  = "least(greatest(sum(bytes), -9223372036854775808), 9223372036854775807)::BIGINT"
+	sumOfInodes = "least(greatest(sum(inodes), -9223372036854775808), 9223372036854775807)::BIGINT"
 )
 
 // Of a joined row.
@@ -38,6 +41,34 @@ const (
 type row struct {
 	values [][]byte
 	bad    bool
+	out    bool    // a number of the record at hand doesn't fit
+	damage *damage // gathers the records that can't be true
+}
+
+// damage has the records that were read and can't be true, by their keys: who asks for one gets the error instead, and all
+// others are unharmed.
+type damage map[string]error
+
+// note checks a record that was decoded.
+func (r *row) note(rec namespace.Record, err error) {
+	if r.out && err == nil {
+		err = &namespace.Damaged{Key: rec.Key(), Reason: "a number is out of its range"}
+	}
+	r.out = false
+	if err == nil || r.bad || r.damage == nil {
+		return
+	}
+	if *r.damage == nil {
+		*r.damage = damage{}
+	}
+	key, _ := encodeKey(rec.Key())
+	(*r.damage)[key] = err
+}
+
+// checked is a record that was decoded, once it was checked.
+func checked[R namespace.Record](r *row, rec R) R {
+	r.note(rec, namespace.Check(rec))
+	return rec
 }
 
 func (r *row) next(want int) []byte {
@@ -66,7 +97,11 @@ func (r *row) uint64() uint64     { return uint64(r.int64()) }
 func (r *row) ino() namespace.Ino { return namespace.Ino(r.int64()) }
 
 // uint32 is a bigint, for which the server has no unsigned type.
-func (r *row) uint32() uint32 { return uint32(r.int64()) }
+func (r *row) uint32() uint32 {
+	v := r.int64()
+	r.out = r.out || v != int64(uint32(v))
+	return uint32(v)
+}
 
 func (r *row) bool() bool {
 	v := r.next(1)
@@ -86,6 +121,16 @@ func (r *row) string() string { return string(r.next(0)) }
 
 func (r *row) bytes() []byte { return append([]byte(nil), r.next(0)...) }
 
+// last takes the last value, a boolean.
+func (r *row) last() bool {
+	if len(r.values) == 0 {
+		r.bad = true
+		return false
+	}
+	last := row{values: r.values[len(r.values)-1:]}
+	return last.bool()
+}
+
 // null reports whether the next value is null, and leaves it.
 func (r *row) null() bool { return len(r.values) > 0 && r.values[0] == nil }
 
@@ -103,7 +148,7 @@ func (r *row) volume() *namespace.Volume {
 	v.Created = r.time()
 	v.NextID = r.uint64()
 	v.Generation = r.uint32()
-	return v
+	return checked(r, v)
 }
 
 func (r *row) inode() *namespace.Inode {
@@ -115,14 +160,23 @@ func (r *row) inode() *namespace.Inode {
 	i.Size, i.Bytes, i.Parent = r.uint64(), r.uint64(), r.ino()
 	i.Atime, i.Mtime, i.Ctime, i.Btime = r.time(), r.time(), r.time(), r.time()
 	i.Target = r.string()
-	return i
+	return checked(r, i)
 }
 
 func (r *row) dentry() *namespace.Dentry {
-	return &namespace.Dentry{Parent: r.ino(), Name: r.string(), Ino: r.ino(), Type: r.uint32(), Cookie: r.uint64()}
+	return checked(r, &namespace.Dentry{Parent: r.ino(), Name: r.string(), Ino: r.ino(), Type: r.uint32(), Cookie: r.uint64()})
 }
 
-func (r *row) extent() *namespace.Extent {
+func (r *row) extent() *namespace.Extent { return checked(r, r.anyExtent()) }
+
+// bareExtent is an extent that may come without its inline bytes.
+func (r *row) bareExtent() *namespace.Extent {
+	e := r.anyExtent()
+	r.note(e, namespace.CheckBare(e))
+	return e
+}
+
+func (r *row) anyExtent() *namespace.Extent {
 	e := &namespace.Extent{Ino: r.ino()}
 	end := r.uint64()
 	e.Len = r.uint64()
@@ -135,31 +189,31 @@ func (r *row) extent() *namespace.Extent {
 }
 
 func (r *row) xattr() *namespace.Xattr {
-	return &namespace.Xattr{Ino: r.ino(), Name: r.string(), Value: r.bytes()}
+	return checked(r, &namespace.Xattr{Ino: r.ino(), Name: r.string(), Value: r.bytes()})
 }
 
 func (r *row) blob() *namespace.Blob {
-	return &namespace.Blob{
+	return checked(r, &namespace.Blob{
 		Blob: blob.Key(r.string()), Size: r.uint64(), Refs: r.int64(), Pinned: r.bool(), Since: r.time(),
-	}
+	})
 }
 
 func (r *row) orphan() *namespace.Orphan {
-	return &namespace.Orphan{Ino: r.ino(), Session: r.uint64()}
+	return checked(r, &namespace.Orphan{Ino: r.ino(), Session: r.uint64()})
 }
 
 func (r *row) session() *namespace.Session {
-	return &namespace.Session{
+	return checked(r, &namespace.Session{
 		ID: r.uint64(), Host: r.string(), PID: int(r.int64()), Started: r.time(), Seen: r.time(),
 		Process: r.string(), Dead: r.bool(), Exclusive: r.bool(),
-	}
+	})
 }
 
 func (r *row) hold() *namespace.Hold {
-	return &namespace.Hold{
+	return checked(r, &namespace.Hold{
 		Ino: r.ino(), Kind: namespace.HoldKind(r.int64()), Session: r.uint64(), Owner: r.uint64(), Start: r.uint64(),
 		End: r.uint64(), Write: r.bool(), PID: r.uint32(),
-	}
+	})
 }
 
 func (r *row) usage() *namespace.Usage {

@@ -18,6 +18,7 @@ func takeVolume(r *row) namespace.Record  { return r.volume() }
 func takeInode(r *row) namespace.Record   { return r.inode() }
 func takeDentry(r *row) namespace.Record  { return r.dentry() }
 func takeExtent(r *row) namespace.Record  { return r.extent() }
+func takeBare(r *row) namespace.Record    { return r.bareExtent() }
 func takeXattr(r *row) namespace.Record   { return r.xattr() }
 func takeBlob(r *row) namespace.Record    { return r.blob() }
 func takeOrphan(r *row) namespace.Record  { return r.orphan() }
@@ -143,12 +144,15 @@ func selectSmallPage(from namespace.Key, n int64) (query, error) {
 	return query{}, fmt.Errorf("%T can't be scanned", from)
 }
 
+// least is before every number of a table, also those that no daemon has written.
+const least = 1 << 63
+
 // selectWholePage is selectPage for a key of a zero group: behind a record, in the order of the table's key.
 func selectWholePage(from namespace.Key, behind namespace.Record, limit int) (query, error) {
 	n := int64(limit)
 	switch from.(type) {
 	case namespace.DentryKey, namespace.CookieKey:
-		d := &namespace.Dentry{}
+		d := &namespace.Dentry{Parent: least}
 		if behind != nil {
 			d = behind.(*namespace.Dentry)
 		}
@@ -163,7 +167,7 @@ func selectWholePage(from namespace.Key, behind namespace.Record, limit int) (qu
 			[]any{int64(d.Parent), []byte(d.Name), n}, takeDentry,
 		}, nil
 	case namespace.ExtentKey:
-		e := &namespace.Extent{}
+		e := &namespace.Extent{Ino: least}
 		if behind != nil {
 			e = behind.(*namespace.Extent)
 		}
@@ -172,7 +176,7 @@ func selectWholePage(from namespace.Key, behind namespace.Record, limit int) (qu
 			[]any{int64(e.Ino), int64(e.End()), n}, takeExtent,
 		}, nil
 	case namespace.XattrKey:
-		x := &namespace.Xattr{}
+		x := &namespace.Xattr{Ino: least}
 		if behind != nil {
 			x = behind.(*namespace.Xattr)
 		}
@@ -181,7 +185,7 @@ func selectWholePage(from namespace.Key, behind namespace.Record, limit int) (qu
 			[]any{int64(x.Ino), []byte(x.Name), n}, takeXattr,
 		}, nil
 	case namespace.HoldKey:
-		h := namespace.HoldKey{}
+		h := namespace.HoldKey{Ino: least}
 		if behind != nil {
 			h = behind.Key().(namespace.HoldKey)
 		}

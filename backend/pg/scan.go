@@ -41,8 +41,10 @@ func (t *tx) Scan(from namespace.Key, limit int) iter.Seq2[namespace.Record, err
 			}
 			for rec, err := range t.merge(p, pos) {
 				if err != nil {
-					yield(nil, t.s.wrap("scan", err))
-					return
+					if !yield(nil, t.s.wrap("scan", err)) || namespace.IsDamaged(err) == nil {
+						return
+					}
+					continue
 				}
 				if !yield(clone(rec), nil) {
 					return
@@ -81,11 +83,13 @@ func (t *tx) merge(p page, pos string) iter.Seq2[namespace.Record, error] {
 					break
 				}
 				rec, err := t.over.over(p.recs[i])
-				if err != nil {
-					yield(nil, err)
-					return
+				if bad := t.damaged(p.recs[i]); rec != nil && bad != nil {
+					rec, err = nil, bad
 				}
 				i++
+				if err != nil && (!yield(nil, err) || namespace.IsDamaged(err) == nil) {
+					return
+				}
 				if rec == nil || kind == kindUnreferenced && orderOf(rec) == "" {
 					continue
 				}

@@ -47,6 +47,7 @@ func (t *tx) ask(l lock, list ...statement) error {
 		t.last = err
 		return t.s.wrap("read", t.s.db.translate(err))
 	}
+	t.noteDamage(t.conn)
 	if t.again {
 		return t.restart()
 	}

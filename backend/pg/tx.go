@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
@@ -28,6 +29,7 @@ type tx struct {
 	marks []mark                               // what its commit changes, while that is under way
 	join  map[namespace.Ino]bool               // directories whose entries come with their inodes
 	near  map[namespace.Ino]*namespace.Inode   // the inodes of the last page of such a directory
+	bad   damage                               // what was read and can't be true
 	err   error                                // of a write, which fails the transaction
 	last  error                                // of the server
 	held  lockSet                              // of an Update
@@ -64,6 +66,9 @@ func (t *tx) Get(key namespace.Key) (namespace.Record, error) {
 		return t.first(k)
 	case namespace.InodeKey:
 		if rec := t.near[k.Ino]; rec != nil {
+			if err := t.damaged(rec); err != nil {
+				return nil, err
+			}
 			return clone(rec), nil
 		}
 	}
@@ -81,6 +86,9 @@ func (t *tx) Get(key namespace.Key) (namespace.Record, error) {
 func (t *tx) get(key namespace.Key) (namespace.Record, error) {
 	k, _ := encodeKey(key)
 	if e := t.over.get(k); e != nil && e.state != unread {
+		if err := t.bad[k]; err != nil && e.state == clean {
+			return nil, t.s.wrap("get", err)
+		}
 		return t.folded(e)
 	}
 	rec, known := t.known(k)
@@ -90,10 +98,32 @@ func (t *tx) get(key namespace.Key) (namespace.Record, error) {
 			return nil, err
 		}
 	}
+	if err := t.bad[k]; err != nil {
+		return nil, t.s.wrap("get", err)
+	}
 	if !t.update {
 		return rec, nil
 	}
 	return t.folded(t.over.remember(k, key, rec))
+}
+
+// damaged is the error of a record that the server has and that can't be true.
+func (t *tx) damaged(rec namespace.Record) error {
+	if len(t.bad) == 0 {
+		return nil
+	}
+	k, _ := encodeKey(rec.Key())
+	return t.s.wrap("read", t.bad[k])
+}
+
+// noteDamage takes over what the rows of an exchange had.
+func (t *tx) noteDamage(conn *session) {
+	if t.bad == nil {
+		t.bad = conn.damage
+	} else {
+		maps.Copy(t.bad, conn.damage)
+	}
+	conn.damage = nil
 }
 
 func (t *tx) folded(e *entry) (namespace.Record, error) {
@@ -148,8 +178,8 @@ func (t *tx) Put(rec namespace.Record) {
 	if !t.writable() {
 		return
 	}
-	if e, ok := rec.(*namespace.Extent); ok && e.Blob == "" && !e.Unwritten && uint64(len(e.Inline)) != e.Len {
-		t.fail(fmt.Errorf("extent of %d bytes with %d inline", e.Len, len(e.Inline)))
+	if err := namespace.Check(rec); err != nil {
+		t.fail(err)
 		return
 	}
 	k, _ := encodeKey(rec.Key())

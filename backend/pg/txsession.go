@@ -34,6 +34,7 @@ type session struct {
 	begun   bool
 	timeout time.Duration  // of an exchange
 	trips   *atomic.Uint64 // counted
+	damage  damage         // that the rows so far had
 }
 
 // pid is the server's process that the session is in.
@@ -61,7 +62,7 @@ func (s *session) exchange(outer context.Context, list []statement) error {
 	results := s.conn.SendBatch(ctx, batch)
 	var first error
 	for i := range list {
-		if first = readResult(results, &list[i]); first != nil {
+		if first = s.readResult(results, &list[i]); first != nil {
 			break
 		}
 	}
@@ -74,7 +75,7 @@ func (s *session) exchange(outer context.Context, list []statement) error {
 	return first
 }
 
-func readResult(results pgx.BatchResults, st *statement) error {
+func (s *session) readResult(results pgx.BatchResults, st *statement) error {
 	rows, err := results.Query()
 	if err == nil {
 		var bad error
@@ -82,7 +83,7 @@ func readResult(results pgx.BatchResults, st *statement) error {
 			if st.row == nil || bad != nil {
 				continue
 			}
-			r := row{values: rows.RawValues()}
+			r := row{values: rows.RawValues(), damage: &s.damage}
 			if bad = st.row(&r); bad == nil {
 				bad = r.check()
 			}

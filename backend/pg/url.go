@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -98,13 +99,16 @@ func setParameters(params map[string]string, cfg *Config) {
 	}
 }
 
+// quoted is a part of the URL in the parser's words.
+var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"?`)
+
 // badURL tells what is wrong with a URL, in the parser's words as far as they can't hold a part of it.
 func badURL(err error) error {
 	const fix = "write for example jdbc:postgresql://localhost:5432/graviton"
 	var pe *pgconn.ParseConfigError
 	var ue *url.Error
 	if cause := errors.Unwrap(err); errors.As(err, &pe) && cause != nil && !errors.As(cause, &ue) {
-		return fmt.Errorf("postgres: the URL can't be used: %w; %s", cause, fix)
+		return fmt.Errorf("postgres: the URL can't be used: %s; %s", quoted.ReplaceAllString(cause.Error(), `"…"`), fix)
 	}
 	return fmt.Errorf("postgres: the URL can't be used: %s", fix)
 }

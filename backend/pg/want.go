@@ -120,7 +120,7 @@ func (t *tx) wantInodes(wants []namespace.InodeWant) []statement {
 				w.Xattrs, int64(w.Ino), int64(w.Xattrs)))
 		}
 		if w.Contents > 0 {
-			list = append(list, t.wantGroup(inodeExtents, takeExtent, func() namespace.Key { return namespace.ExtentKey{Ino: w.Ino} },
+			list = append(list, t.wantGroup(inodeExtents, takeBare, func() namespace.Key { return namespace.ExtentKey{Ino: w.Ino} },
 				w.Contents, int64(w.Ino), int64(w.Contents)))
 			list = append(list, t.wantGroup(inodeXattrs, takeXattr, func() namespace.Key { return namespace.XattrKey{Ino: w.Ino} },
 				w.Contents, int64(w.Ino), int64(w.Contents)))
@@ -171,7 +171,7 @@ func (t *tx) wantEntry(w namespace.EntryWant) []statement {
 	if w.Contents > 0 {
 		limited := append(at[:2:2], int64(w.Contents))
 		list = append(list,
-			t.wantGroup(entryExtents, takeExtent, func() namespace.Key { return namespace.ExtentKey{Ino: target()} }, w.Contents, limited...),
+			t.wantGroup(entryExtents, takeBare, func() namespace.Key { return namespace.ExtentKey{Ino: target()} }, w.Contents, limited...),
 			t.wantGroup(entryXattrs, takeXattr, func() namespace.Key { return namespace.XattrKey{Ino: target()} }, w.Contents, limited...))
 	}
 	return list

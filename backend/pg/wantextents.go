@@ -17,8 +17,12 @@ func (t *tx) wantFirst(w namespace.RangeWant) statement {
 	})
 	return statement{sql: firstExtents, args: []any{int64(w.Ino), int64(w.First)}, row: func(r *row) error {
 		s := &t.got[i]
-		s.recs = append(s.recs, r.extent())
-		s.bytes = !r.bool() && s.bytes
+		if many := r.last(); many {
+			s.recs, s.bytes = append(s.recs, r.bareExtent()), false
+		} else {
+			s.recs = append(s.recs, r.extent())
+		}
+		r.values = nil
 		return nil
 	}}
 }

@@ -10,10 +10,10 @@ import (
 	"time"
 
 	"github.com/linxGnu/grocksdb"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/graviton-fs/graviton/backend/blob"
 	"github.com/graviton-fs/graviton/backend/namespace"
+	"github.com/graviton-fs/graviton/panics"
 )
 
 // DB is an open database, which Blobs and Namespace look at. All methods may be called concurrently.
@@ -43,7 +43,7 @@ type DB struct {
 	closed atomic.Bool
 	once   sync.Once
 	stop   context.CancelFunc
-	tasks  *errgroup.Group
+	tasks  panics.WaitGroup
 }
 
 // Open opens or creates the database. Its directory has to belong to the effective user and is closed to others (mode
@@ -81,12 +81,16 @@ func Open(cfg Config) (*DB, error) {
 
 	ctx, stop := context.WithCancel(context.Background())
 	db.stop = stop
-	db.tasks = new(errgroup.Group)
-	db.tasks.Go(func() error { db.syncer.every(ctx, cfg.SyncEvery, db.log); return nil })
-	db.tasks.Go(func() error { db.reclaim.run(ctx); return nil })
-	db.tasks.Go(func() error { db.files.run(ctx, db); return nil })
-	db.tasks.Go(func() error { db.files.removeLeftovers(ctx, db, leftovers); return nil })
+	db.loop(ctx, func(ctx context.Context) { db.syncer.every(ctx, cfg.SyncEvery, db.log) })
+	db.loop(ctx, db.reclaim.run)
+	db.loop(ctx, func(ctx context.Context) { db.files.run(ctx, db) })
+	db.tasks.Go(func() { db.files.removeLeftovers(ctx, db, leftovers) })
 	return db, nil
+}
+
+// loop runs work in the background until ctx ends.
+func (db *DB) loop(ctx context.Context, work func(ctx context.Context)) {
+	db.tasks.Go(func() { panics.Loop(ctx, work) })
 }
 
 // openFiles readies the directory of data files. It returns the names of those that were there, of which some may be
@@ -138,7 +142,7 @@ func (db *DB) Close() error {
 	var err error
 	db.once.Do(func() {
 		db.stop()
-		_ = db.tasks.Wait()
+		db.tasks.Wait()
 		db.closed.Store(true)
 		for db.refs.Load() > 0 {
 			time.Sleep(time.Millisecond)

@@ -18,6 +18,9 @@ func (t *tx) Apply(key namespace.Key, d namespace.Delta) {
 	}
 	t.key, _ = appendKey(t.key[:0], key)
 	rec := t.old()
+	if rec != nil && t.err == nil {
+		t.err = namespace.Check(rec)
+	}
 	if t.err != nil {
 		return
 	}

@@ -101,6 +101,49 @@ func appendOrderedTime(b []byte, t namespace.Time) []byte {
 
 const orderedTimeLen = 12
 
+// parseKey is the namespace.Key that a key encodes, or nil if it encodes none.
+func parseKey(key []byte) namespace.Key {
+	if len(key) == 0 {
+		return nil
+	}
+	numbers := 1
+	switch key[0] {
+	case kindVolume, kindBlob:
+		numbers = 0
+	case kindCookie, kindExtent:
+		numbers = 2
+	}
+	a, b, rest, err := splitKey(key, numbers)
+	if err != nil {
+		return nil
+	}
+	switch ino := namespace.Ino(a); key[0] {
+	case kindVolume:
+		return namespace.VolumeKey{}
+	case kindInode:
+		return namespace.InodeKey{Ino: ino}
+	case kindDentry:
+		return namespace.DentryKey{Parent: ino, Name: rest}
+	case kindCookie:
+		return namespace.CookieKey{Parent: ino, Cookie: b}
+	case kindExtent:
+		return namespace.ExtentKey{Ino: ino, End: b}
+	case kindXattr:
+		return namespace.XattrKey{Ino: ino, Name: rest}
+	case kindBlob:
+		return namespace.BlobKey{Blob: blob.Key(rest)}
+	case kindOrphan:
+		return namespace.OrphanKey{Ino: ino}
+	case kindSession:
+		return namespace.SessionKey{ID: a}
+	case kindHold:
+		return namespace.HoldKey{Ino: ino, ID: rest}
+	case kindUsage:
+		return namespace.UsageKey{Session: a}
+	}
+	return nil
+}
+
 // splitKey takes the fields of a key apart: up to two numbers, and what follows.
 func splitKey(key []byte, numbers int) (a, b uint64, rest string, err error) {
 	if len(key) < 1+numbers*u64Len {

@@ -10,6 +10,7 @@ import (
 	"github.com/linxGnu/grocksdb"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
+	"github.com/graviton-fs/graviton/panics"
 )
 
 // names is the namespace port. One process has the database open, so transactions run one after the other under a
@@ -68,7 +69,7 @@ func (s *names) View(ctx context.Context, _ namespace.Want, fn func(tx namespace
 	defer ro.Destroy()
 	ro.SetSnapshot(snap)
 	t := &tx{s: s, ctx: ctx, ro: ro, snap: snap}
-	if err := fn(t); err != nil {
+	if err := panics.Do(func() error { return fn(t) }); err != nil {
 		return err
 	}
 	return s.wrap("view", t.err)
@@ -91,7 +92,7 @@ func (s *names) Update(ctx context.Context, _ namespace.OpID, want namespace.Wan
 	defer s.commit.Unlock()
 	defer s.over.reset()
 	t := &tx{s: s, ctx: ctx, ro: s.db.reads, over: s.over}
-	if err := fn(t); err != nil {
+	if err := panics.Do(func() error { return fn(t) }); err != nil {
 		return err
 	}
 	if t.err == nil {

@@ -7,13 +7,20 @@ import (
 	"github.com/graviton-fs/graviton/backend/namespace"
 )
 
-// decodeRecord decodes the record under a key. An extent's inline data stays in value.
+// decodeRecord decodes the record under a key, and checks it. An extent's inline data stays in value. What can't be true
+// is a *namespace.Damaged, unless even the key is damaged.
 func decodeRecord(key, value []byte) (namespace.Record, error) {
 	rec, err := decodeKind(key, value)
-	if err != nil {
-		return nil, fmt.Errorf("record %q: %w", key, err)
+	if err == nil {
+		if err = namespace.Check(rec); err == nil {
+			return rec, nil
+		}
+		return nil, err
 	}
-	return rec, nil
+	if at := parseKey(key); at != nil {
+		err = &namespace.Damaged{Key: at, Reason: err.Error()}
+	}
+	return nil, fmt.Errorf("record %q: %w", key, err)
 }
 
 func decodeKind(key, value []byte) (namespace.Record, error) {

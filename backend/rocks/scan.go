@@ -17,8 +17,10 @@ func (t *tx) Scan(from namespace.Key, limit int) iter.Seq2[namespace.Record, err
 		for key, value := range t.merge(c, lo, hi) {
 			rec, err := t.scanned(key, value)
 			if err != nil {
-				yield(nil, t.s.wrap("scan", err))
-				return
+				if !yield(nil, t.s.wrap("scan", err)) || namespace.IsDamaged(err) == nil {
+					return
+				}
+				continue
 			}
 			if !yield(rec, nil) {
 				return

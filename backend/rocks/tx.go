@@ -88,17 +88,16 @@ func (t *tx) Put(rec namespace.Record) {
 	if !t.writable() {
 		return
 	}
+	if err := namespace.Check(rec); err != nil {
+		t.fail(err)
+		return
+	}
 	t.key, _ = appendKey(t.key[:0], rec.Key())
 	switch r := rec.(type) {
 	case *namespace.Dentry:
 		t.indexDentry(r)
 	case *namespace.Blob:
 		t.indexBlob(r)
-	case *namespace.Extent:
-		if r.Blob == "" && !r.Unwritten && uint64(len(r.Inline)) != r.Len {
-			t.fail(fmt.Errorf("extent of %d bytes with %d inline", r.Len, len(r.Inline)))
-			return
-		}
 	}
 	t.over.put(t.key, func(b []byte) []byte { return appendRecord(b, rec) })
 }
@@ -121,12 +120,12 @@ func (t *tx) Delete(key namespace.Key) {
 	t.over.delete(t.key)
 }
 
-// old returns the record under t.key, or nil.
+// old returns the record under t.key, or nil. It isn't checked: what can't be true can be deleted.
 func (t *tx) old() namespace.Record {
 	value, err := t.raw(t.key)
 	if err == nil && value != nil {
 		var rec namespace.Record
-		if rec, err = decodeRecord(t.key, value); err == nil {
+		if rec, err = decodeKind(t.key, value); err == nil {
 			return rec
 		}
 	}

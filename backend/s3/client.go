@@ -109,6 +109,7 @@ func httpClient(loaded aws.Config, stall time.Duration) *http.Client {
 	t.IdleConnTimeout = stall * 2 / 3 // before it looks stalled
 	t.ReadBufferSize, t.WriteBufferSize = bufferSize, bufferSize
 	t.ForceAttemptHTTP2 = false
+	t.MaxResponseHeaderBytes = maxHeader
 	return &http.Client{
 		Transport:     t,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

@@ -153,7 +153,7 @@ func translateAPI(api smithy.APIError, err error) error {
 	}
 	text := name
 	if msg := api.ErrorMessage(); msg != "" && msg != name {
-		text += ", " + msg
+		text += ", " + msg[:min(len(msg), maxMessage)]
 	}
 	if st != 0 {
 		text += fmt.Sprintf(" (HTTP %d)", st)

@@ -11,6 +11,7 @@ import (
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 
 	"github.com/graviton-fs/graviton/backend/blob"
+	"github.com/graviton-fs/graviton/panics"
 )
 
 // ErrLeaseLost is returned by Lease.Valid when another writer may be at work.
@@ -142,7 +143,10 @@ func (s *Store) acquireLease(ctx context.Context, cfg LeaseConfig) (*Lease, erro
 	}
 	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	l.stop = stop
-	go l.renew(renewing)
+	panics.Go(func() {
+		defer close(l.done)
+		panics.Loop(renewing, l.renew)
+	})
 	if left > 0 {
 		s.cfg.Logger.Info("waiting until the lease of the former holder has run out", "store", s.cfg.name(), "time", left)
 		if err := sleep(ctx, left); err != nil {
@@ -222,7 +226,6 @@ func (l *Lease) mine(ctx context.Context) (string, error) {
 
 // renew writes the lease again until it is released or lost.
 func (l *Lease) renew(ctx context.Context) {
-	defer close(l.done)
 	for sleep(ctx, l.ttl/3) == nil {
 		l.mu.Lock()
 		rec := l.rec

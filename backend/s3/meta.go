@@ -59,18 +59,18 @@ func (s *Store) WriteMeta(ctx context.Context, name string, v any) error {
 // ListMeta lists the objects of meta/ whose names begin with prefix, by name.
 func (s *Store) ListMeta(ctx context.Context, prefix string) ([]MetaInfo, error) {
 	var list []MetaInfo
-	pages := s3.NewListObjectsV2Paginator(s.client, &s3.ListObjectsV2Input{
-		Bucket: &s.cfg.Bucket, Prefix: aws.String(s.cfg.metaPrefix() + prefix),
-	})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx, s.retrying())
+	for o, err := range s.objects(ctx, s.cfg.metaPrefix()+prefix) {
+		if err == nil && len(list) == maxListed {
+			err = fmt.Errorf("%w: %d names so far", errListing, len(list))
+		}
 		if err != nil {
 			return nil, s.wrap(ctx, "list", "", err)
 		}
-		for _, o := range page.Contents {
-			name := strings.TrimPrefix(aws.ToString(o.Key), s.cfg.metaPrefix())
-			list = append(list, MetaInfo{Name: name, Size: aws.ToInt64(o.Size), Stored: aws.ToTime(o.LastModified)})
+		name, ok := strings.CutPrefix(aws.ToString(o.Key), s.cfg.metaPrefix())
+		if !ok {
+			continue // not what was asked for
 		}
+		list = append(list, MetaInfo{Name: name, Size: aws.ToInt64(o.Size), Stored: aws.ToTime(o.LastModified)})
 	}
 	return list, nil
 }
@@ -114,19 +114,28 @@ func (s *Store) putMetaFile(ctx context.Context, name string, r io.ReadSeeker) e
 	return err
 }
 
-// GetMeta copies an object of meta/ to w. An error after the first bytes leaves a part of it in w.
+// GetMeta copies an object of meta/ to w, no more than its length and than PutMeta stores. An error after the first bytes
+// leaves a part of it in w.
 func (s *Store) GetMeta(ctx context.Context, name string, w io.Writer) error {
 	key := s.cfg.metaPrefix() + name
 	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.cfg.Bucket, Key: &key}, s.retrying())
 	if err == nil {
 		defer out.Body.Close()
-		var n int64
-		n, err = io.Copy(w, out.Body)
-		if err == nil && n != aws.ToInt64(out.ContentLength) {
-			err = errCut
-		}
+		err = copyMeta(w, out)
 	}
 	return s.wrap(ctx, "get "+s.url(key), "", err)
+}
+
+func copyMeta(w io.Writer, out *s3.GetObjectOutput) error {
+	size := aws.ToInt64(out.ContentLength)
+	if out.ContentLength == nil || size < 0 || size > MaxPartSize {
+		return fmt.Errorf("%w: it has a length of %d", errTooLong, size)
+	}
+	n, err := io.Copy(w, io.LimitReader(out.Body, size))
+	if err == nil && n != size {
+		err = errCut
+	}
+	return err
 }
 
 // DeleteMeta removes an object of meta/. A missing one is no error.

@@ -118,6 +118,7 @@ func (c *meteredClient) Do(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return resp, err
 	}
+	bound(op, resp)
 	if resp.Body != nil {
 		resp.Body = &meteredBody{resp.Body, c.meter}
 	}

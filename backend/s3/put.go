@@ -13,10 +13,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/graviton-fs/graviton/backend/blob"
 	"github.com/graviton-fs/graviton/backend/blob/contenttype"
+	"github.com/graviton-fs/graviton/panics"
 )
 
 // crcBytes is a CRC as hash.Hash writes it.
@@ -167,7 +167,7 @@ func (s *Store) putLarge(
 	parts := int((size + partSize - 1) / partSize)
 	// The first part by itself: it tells the content type.
 	if err = s.copyPart(ctx, u, r, 1, size); err == nil {
-		g, gctx := errgroup.WithContext(ctx)
+		g, gctx := panics.WithContext(ctx)
 		g.SetLimit(s.cfg.Concurrency)
 		for n := 2; n <= parts && gctx.Err() == nil; n++ {
 			g.Go(func() error { return s.copyPart(gctx, u, r, n, size) })

@@ -13,9 +13,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/graviton-fs/graviton/backend/blob"
+	"github.com/graviton-fs/graviton/panics"
 )
 
 // chunkSize is the range of one GET: large enough that its latency doesn't count, small enough that several fit memory.
@@ -72,11 +72,13 @@ func (s *Store) get(ctx context.Context, key blob.Key, off, n int64, etag string
 
 // contentRange parses "bytes 0-99/1234".
 func contentRange(h string) (start, total int64, ok bool) {
-	span, size, found := strings.Cut(strings.TrimPrefix(h, "bytes "), "/")
-	first, _, dash := strings.Cut(span, "-")
-	start, err := strconv.ParseInt(first, 10, 64)
-	total, terr := strconv.ParseInt(size, 10, 64)
-	return start, total, found && dash && err == nil && terr == nil
+	h, unit := strings.CutPrefix(h, "bytes ")
+	span, size, _ := strings.Cut(h, "/")
+	first, last, _ := strings.Cut(span, "-")
+	from, err := strconv.ParseUint(first, 10, 63)
+	to, lerr := strconv.ParseUint(last, 10, 63)
+	all, terr := strconv.ParseUint(size, 10, 63)
+	return int64(from), int64(all), unit && errors.Join(err, lerr, terr) == nil && from <= to && to < all
 }
 
 // fill reads the bytes from off into p, going on after an answer that was cut off. It returns the piece that it got
@@ -169,7 +171,7 @@ func (s *Store) readInto(ctx context.Context, key blob.Key, p blob.Vector, off i
 func (s *Store) readChunks(ctx context.Context, key blob.Key, p blob.Vector, off int64) (int, error) {
 	size := p.Len()
 	pieces := make([]*piece, (size+chunkSize-1)/chunkSize)
-	g, gctx := errgroup.WithContext(ctx)
+	g, gctx := panics.WithContext(ctx)
 	g.SetLimit(readParallel)
 	for i := range pieces {
 		g.Go(func() (err error) {

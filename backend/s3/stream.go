@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/graviton-fs/graviton/backend/blob"
+	"github.com/graviton-fs/graviton/panics"
 )
 
 // readAhead is how many chunks one stream fetches beyond the one that is read.
@@ -205,14 +206,16 @@ func (r *stream) fetchAhead() {
 		off := r.queued
 		r.queued += int64(len(c.data))
 		r.ahead = append(r.ahead, c)
-		go func() {
+		panics.Go(func() {
 			defer close(c.done)
-			got, err := r.s.fill(r.ctx, r.key, blob.Vector{c.data}, off, r.etag)
-			if err == nil && got.n < int64(len(c.data)) {
-				err = errCut
-			}
-			c.err = err
-		}()
+			c.err = panics.Do(func() error {
+				got, err := r.s.fill(r.ctx, r.key, blob.Vector{c.data}, off, r.etag)
+				if err == nil && got.n < int64(len(c.data)) {
+					err = errCut
+				}
+				return err
+			})
+		})
 	}
 }
 

@@ -3,6 +3,7 @@ package s3
 import (
 	"context"
 	"encoding/hex"
+	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -94,8 +95,15 @@ func (s *Store) openUploads(ctx context.Context, prefix []byte) ([]openUpload, e
 	}
 	all := s.pendingUploads(prefix)
 	in := &s3.ListMultipartUploadsInput{Bucket: &s.cfg.Bucket, Prefix: aws.String(s.cfg.KeyPrefix + hex.EncodeToString(prefix))}
-	for {
+	for n := 1; ; n++ {
 		page, err := s.client.ListMultipartUploads(ctx, in, s.retrying())
+		if err == nil && aws.ToBool(page.IsTruncated) {
+			same := aws.ToString(page.NextKeyMarker) == aws.ToString(in.KeyMarker) &&
+				aws.ToString(page.NextUploadIdMarker) == aws.ToString(in.UploadIdMarker)
+			if same && n > 1 || n > maxEmpty && len(page.Uploads) == 0 || len(all) > maxListed {
+				err = fmt.Errorf("%w: %d uploads in %d pages so far", errListing, len(all), n)
+			}
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -129,8 +137,11 @@ func (s *Store) pendingUploads(prefix []byte) (all []openUpload) {
 func (s *Store) stored(ctx context.Context, u openUpload) (size int64, last time.Time, err error) {
 	last = u.info.Created
 	pages := s3.NewListPartsPaginator(s.client, &s3.ListPartsInput{Bucket: &s.cfg.Bucket, Key: u.name, UploadId: u.id})
-	for pages.HasMorePages() {
+	for n := 0; pages.HasMorePages(); n++ {
 		page, err := pages.NextPage(ctx, s.retrying())
+		if err == nil && n > s.cfg.MaxParts {
+			err = fmt.Errorf("%w: the parts of an upload have %d pages", errListing, n)
+		}
 		if err != nil {
 			return 0, last, err
 		}
@@ -151,19 +162,13 @@ func (s *Store) List(ctx context.Context, prefix []byte) iter.Seq2[blob.Info, er
 			yield(blob.Info{}, s.wrap(ctx, "list", "", err))
 			return
 		}
-		pages := s3.NewListObjectsV2Paginator(s.client, &s3.ListObjectsV2Input{
-			Bucket: &s.cfg.Bucket, Prefix: aws.String(s.cfg.KeyPrefix + hex.EncodeToString(prefix)),
-		})
-		for pages.HasMorePages() {
-			page, err := pages.NextPage(ctx, s.retrying())
+		for o, err := range s.objects(ctx, s.cfg.KeyPrefix+hex.EncodeToString(prefix)) {
 			if err != nil {
 				yield(blob.Info{}, s.wrap(ctx, "list", "", err))
 				return
 			}
-			for _, o := range page.Contents {
-				if info, ok := s.listed(o); ok && !yield(info, nil) {
-					return
-				}
+			if info, ok := s.listed(o); ok && !yield(info, nil) {
+				return
 			}
 		}
 	}

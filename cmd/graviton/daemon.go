@@ -20,6 +20,7 @@ import (
 	"github.com/graviton-fs/graviton/control"
 	"github.com/graviton-fs/graviton/fs"
 	"github.com/graviton-fs/graviton/fs/volume"
+	"github.com/graviton-fs/graviton/panics"
 	"github.com/graviton-fs/graviton/private"
 )
 
@@ -86,6 +87,7 @@ func serve(ctx context.Context, m mounting) error {
 		report("", err)
 		return err
 	}
+	slog.SetDefault(log) // for panics
 	defer closeLog()
 	boundHeap(m.cfg)
 	d := &daemon{m: m, log: log, ended: make(chan struct{}), closed: make(chan struct{})}
@@ -181,10 +183,10 @@ func (d *daemon) run(ctx context.Context, ctl *control.Server) error {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
-	go func() {
+	panics.Go(func() {
+		defer close(d.ended)
 		d.mount.Wait()
-		close(d.ended)
-	}()
+	})
 	for waiting := true; waiting; {
 		select {
 		case <-d.ended:

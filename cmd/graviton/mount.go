@@ -16,6 +16,7 @@ import (
 	"github.com/graviton-fs/graviton/config"
 	"github.com/graviton-fs/graviton/control"
 	"github.com/graviton-fs/graviton/fs"
+	"github.com/graviton-fs/graviton/panics"
 	"github.com/graviton-fs/graviton/private"
 )
 
@@ -202,7 +203,7 @@ const deathPatience = 5 * time.Second
 // waitDead reports whether the mount on a directory has lost its daemon, waiting for one that is being killed.
 func waitDead(dir string) bool {
 	dead := make(chan bool, 1)
-	go func() {
+	panics.Go(func() {
 		for end := time.Now().Add(deathPatience); time.Now().Before(end); time.Sleep(deathPatience / 100) {
 			// statfs is never answered from a cache. It waits if the daemon hangs, so this may outlive the caller.
 			var st unix.Statfs_t
@@ -213,7 +214,7 @@ func waitDead(dir string) bool {
 			}
 		}
 		dead <- false
-	}()
+	})
 	select {
 	case d := <-dead:
 		return d

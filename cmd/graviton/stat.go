@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"text/tabwriter"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -54,7 +53,7 @@ func printFile(out io.Writer, f control.FileInfo) error {
 	fmt.Fprintf(w, "size\t%d bytes, %d stored in %d extents, %d allocated\n", f.Size, f.Stored, len(f.Extents), f.Allocated)
 	for _, t := range []struct {
 		name string
-		at   time.Time
+		at   control.Instant
 	}{{"modified", f.Mtime}, {"changed", f.Ctime}, {"accessed", f.Atime}, {"created", f.Btime}} {
 		fmt.Fprintf(w, "%s\t%s\n", t.name, t.at.Format("2006-01-02 15:04:05.000000000 -0700"))
 	}

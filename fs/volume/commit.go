@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
+	"github.com/graviton-fs/graviton/panics"
 )
 
 // change is what a commit does to the inode beside its data. It runs inside the transaction. If it refuses, the data is
@@ -50,16 +51,20 @@ func (n *node) commitWith(ctx context.Context, keep uint64, chg change, synced f
 	b.cut, b.synced = cut, synced
 	// From here on there are side effects: an interrupted caller doesn't stop them half way.
 	ctx = context.WithoutCancel(ctx)
-	extents, err := n.storeBatch(ctx, b)
-	n.v.noteFull(err)
+	var extents []*namespace.Extent
 	var rec *namespace.Inode
 	var refused error
-	if err == nil {
-		rec, err = n.commitExtents(ctx, b, extents, refusing(chg, &refused))
-	}
-	if refused != nil {
-		rec, err = n.commitExtents(ctx, b, extents, nil)
-	}
+	err := panics.Do(func() (err error) { // the data is out of the writers' reach, so whatever happens they are told
+		extents, err = n.storeBatch(ctx, b)
+		n.v.noteFull(err)
+		if err == nil {
+			rec, err = n.commitExtents(ctx, b, extents, refusing(chg, &refused))
+		}
+		if refused != nil {
+			rec, err = n.commitExtents(ctx, b, extents, nil)
+		}
+		return err
+	})
 	if errors.Is(err, ErrStale) || errors.Is(err, namespace.ErrLost) || isNoSpace(err) {
 		n.dropBlob(ctx, b, extents)
 	}

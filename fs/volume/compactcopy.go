@@ -7,10 +7,9 @@ import (
 	"fmt"
 	"io"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/graviton-fs/graviton/backend/blob"
 	"github.com/graviton-fs/graviton/backend/namespace"
+	"github.com/graviton-fs/graviton/panics"
 )
 
 // copyMin is the smallest part that a store is asked to copy by itself, in bytes. S3 wants as much of all parts but the last,
@@ -101,7 +100,7 @@ func (c *compaction) send(ctx context.Context, up blob.Upload, s *section, piece
 func (c *compaction) copyParts(ctx context.Context, up blob.Upload, pieces []*namespace.Extent, size uint64, count int) ([]bool, error) {
 	left := make([]bool, count)
 	copier, can := up.(blob.PartCopier)
-	group, ctx := errgroup.WithContext(ctx)
+	group, ctx := panics.WithContext(ctx)
 	group.SetLimit(c.v.cfg.Parts)
 	part := uint64(up.PartSize())
 	for i := range left {

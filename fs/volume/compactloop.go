@@ -111,7 +111,7 @@ func (v *Volume) storedFiles(ctx context.Context, from namespace.Ino) (list []na
 	err = v.ns.View(ctx, namespace.Want{}, func(tx namespace.Tx) error {
 		list, next = list[:0], 0
 		n := 0
-		for rec, err := range namespace.Scan[*namespace.Inode](tx, namespace.InodeKey{Ino: from}, compactBatch) {
+		for rec, err := range sound[*namespace.Inode](tx, namespace.InodeKey{Ino: from}, compactBatch) {
 			if err != nil {
 				return err
 			}

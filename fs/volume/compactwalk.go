@@ -37,7 +37,7 @@ func (c *CompactedPath) Add(d CompactedPath) {
 // file, and now and then while one takes long; its error ends the work. A file that can't be read, since its blobs are
 // damaged, missing or archived, is left and counted. Any other error ends the work too, and leaves what was done.
 func (v *Volume) CompactPath(ctx context.Context, path string, opt CompactOptions, step func(CompactStep) error) (CompactedPath, error) {
-	w := compactWalk{v: v, opt: opt, step: step}
+	w := compactWalk{v: v, opt: opt, step: step, seen: map[namespace.Ino]bool{}}
 	rec, err := v.Resolve(ctx, strings.Split(path, "/"))
 	if err != nil {
 		return w.sum, fmt.Errorf("%s: %w", path, err)
@@ -54,15 +54,23 @@ func (v *Volume) CompactPath(ctx context.Context, path string, opt CompactOption
 	return w.sum, err
 }
 
+var errSeen = errors.New("this directory was met before: it has two names, or is below itself; fsck tells more")
+
 // compactWalk compacts what is below a path.
 type compactWalk struct {
 	v    *Volume
 	opt  CompactOptions
 	step func(CompactStep) error
 	sum  CompactedPath
+	seen map[namespace.Ino]bool // directories
 }
 
 func (w *compactWalk) directory(ctx context.Context, dir namespace.Ino, path string) error {
+	if w.seen[dir] { // of the damaged volume whose directories make a circle there would be no end
+		w.sum.Failed++
+		return w.step(CompactStep{Path: path, Looked: w.sum.Looked, Done: true, Error: errSeen.Error()})
+	}
+	w.seen[dir] = true
 	var list []Entry
 	err := w.v.ReadDir(ctx, dir, 0, false, func(e Entry) bool {
 		if e.Type == ModeDir || e.Type == ModeFile {
@@ -100,7 +108,7 @@ func (w *compactWalk) file(ctx context.Context, ino namespace.Ino, path string) 
 	w.sum.Compacted.Add(c)
 	s.Compacted, s.Looked, s.Done = c, w.sum.Looked, true
 	switch {
-	case errors.Is(err, blob.ErrCorrupt), errors.Is(err, blob.ErrNotFound), errors.Is(err, blob.ErrArchived):
+	case errors.Is(err, namespace.ErrCorrupt), errors.Is(err, blob.ErrCorrupt), errors.Is(err, blob.ErrNotFound), errors.Is(err, blob.ErrArchived):
 		w.sum.Failed++
 		s.Error = err.Error()
 	case err != nil:

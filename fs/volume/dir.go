@@ -12,6 +12,7 @@ func (v *Volume) Lookup(ctx context.Context, parent namespace.Ino, name string) 
 	if len(name) > MaxName {
 		return nil, ErrNameTooLong
 	}
+	name = v.storedName(ctx, parent, name)
 	if err := v.settleName(ctx, parent, name); err != nil {
 		return nil, err
 	}
@@ -74,14 +75,19 @@ func (v *Volume) ReadDir(ctx context.Context, dir namespace.Ino, cookie uint64, 
 	return v.ns.View(ctx, namespace.Want{Lists: []namespace.ListWant{list}}, func(tx namespace.Tx) error {
 		from := namespace.CookieKey{Parent: dir, Cookie: cookie + 1} // behind what an earlier run has shown
 		for ent, err := range namespace.Scan[*namespace.Dentry](tx, from, 0) {
+			if d := namespace.IsDamaged(err); d != nil {
+				v.log.Error("an entry of a directory is left out, fsck tells more", "inode", dir, "err", err)
+				continue
+			}
 			if err != nil {
 				return err
 			}
 			e := Entry{Dentry: *ent}
+			e.Name = standIn(ent)
 			if inodes {
 				e.Inode, err = namespace.Get[*namespace.Inode](tx, namespace.InodeKey{Ino: ent.Ino})
-				if isNotFound(err) {
-					e.Inode = nil // a dangling name is shown without attributes; fsck reports it
+				if isNotFound(err) || namespace.IsDamaged(err) != nil {
+					e.Inode = nil // a name that leads nowhere is shown without attributes; fsck reports it
 				} else if err != nil {
 					return err
 				} else {
@@ -138,7 +144,13 @@ func (v *Volume) Path(ctx context.Context, ino namespace.Ino) string {
 	path := ""
 	err := v.ns.View(ctx, namespace.Want{}, func(tx namespace.Tx) error {
 		path = ""
-		for at, depth := ino, 0; at != namespace.Root && depth < maxPathLen/2; depth++ {
+		seen := map[namespace.Ino]bool{}
+		for at := ino; at != namespace.Root && len(path) < maxPathLen; {
+			if seen[at] {
+				path = "(cycle)" + path
+				break
+			}
+			seen[at] = true
 			rec, err := namespace.Get[*namespace.Inode](tx, namespace.InodeKey{Ino: at})
 			if err != nil {
 				return err

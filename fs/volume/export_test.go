@@ -11,7 +11,7 @@ import (
 // the volume's goroutines, so that a test may open the stores again.
 func (v *Volume) Abandon() {
 	v.stop()
-	_ = v.bg.Wait()
+	v.bg.Wait()
 	for _, n := range v.nodes.all() {
 		n.flushing.Lock() // a commit under way is let through
 		n.mu.Lock()
@@ -59,7 +59,8 @@ func (v *Volume) Orphans(ctx context.Context) ([]*namespace.Orphan, error) { ret
 var Codes = []Code{
 	CodeNoVolume, CodeNoRoot, CodeDangling, CodeNoParent, CodeType, CodeUnreachable, CodeNlink, CodeParent, CodeCookie,
 	CodeLostExtent, CodeOverlap, CodeExtent, CodeNoBlob, CodeShortBlob, CodeBadBlob, CodeNoBlobRecord, CodeRefs,
-	CodeLostXattr, CodeLostOrphan, CodeBytes, CodeUsage, CodeIno,
+	CodeLostXattr, CodeLostOrphan, CodeBytes, CodeUsage, CodeIno, CodeDamaged,
+	CodeName, CodeCycle,
 }
 
 // Suspend stops the beats, as when the process is stopped. Resume lets them go on.

@@ -27,6 +27,9 @@ const (
 	CodeBytes        Code = "wrong-byte-count"
 	CodeUsage        Code = "wrong-usage"
 	CodeIno          Code = "inode-number-not-allocated"
+	CodeDamaged      Code = "damaged-record"
+	CodeName         Code = "malformed-name"
+	CodeCycle        Code = "directory-cycle"
 )
 
 // Finding is one broken invariant.

@@ -3,6 +3,7 @@ package volume
 import (
 	"context"
 	"fmt"
+	"iter"
 
 	"github.com/graviton-fs/graviton/backend/blob"
 	"github.com/graviton-fs/graviton/backend/namespace"
@@ -15,7 +16,7 @@ func (v *Volume) Fsck(ctx context.Context, data bool, found func(Finding)) (Chec
 	c := &check{v: v, found: found, kinds: map[namespace.Ino]*checkInode{}, refs: map[blob.Key]int64{}}
 	err := v.ns.View(ctx, namespace.Want{}, func(tx namespace.Tx) error {
 		c.tx = tx
-		for _, step := range []func() error{c.volume, c.inodes, c.dentries, c.links, c.extents, c.xattrs, c.blobRecords,
+		for _, step := range []func() error{c.volume, c.inodes, c.dentries, c.cycles, c.links, c.extents, c.xattrs, c.blobRecords,
 			c.usage} {
 			if err := step(); err != nil {
 				return err
@@ -50,6 +51,8 @@ type checkInode struct {
 	typ, nlink    uint32
 	names, subs   uint32
 	parent, named namespace.Ino
+	also          []namespace.Ino // a directory's parents beside named, which there should be none of
+	state         walked
 	size          uint64
 	bytes, sum    uint64
 	blocks        uint64 // that its extents touch
@@ -63,6 +66,36 @@ type need struct {
 	ino namespace.Ino
 }
 
+// all yields the sound records of a kind, and reports the others.
+func all[R namespace.Record](c *check, from namespace.Key) iter.Seq2[R, error] {
+	return func(yield func(R, error) bool) {
+		for rec, err := range namespace.Scan[R](c.tx, from, 0) {
+			if d := namespace.IsDamaged(err); d != nil {
+				c.damaged(d)
+				continue
+			}
+			if !yield(rec, err) {
+				return
+			}
+		}
+	}
+}
+
+func (c *check) damaged(d *namespace.Damaged) {
+	var ino namespace.Ino
+	switch k := d.Key.(type) {
+	case namespace.InodeKey:
+		ino = k.Ino
+	case namespace.ExtentKey:
+		ino = k.Ino
+	case namespace.XattrKey:
+		ino = k.Ino
+	case namespace.DentryKey:
+		ino = k.Parent
+	}
+	c.report(CodeDamaged, ino, "%v", d)
+}
+
 func (c *check) report(code Code, ino namespace.Ino, format string, args ...any) {
 	path := "-"
 	if ino != 0 {
@@ -73,23 +106,30 @@ func (c *check) report(code Code, ino namespace.Ino, format string, args ...any)
 
 func (c *check) volume() error {
 	vol, err := namespace.Get[*namespace.Volume](c.tx, namespace.VolumeKey{})
-	if isNotFound(err) {
+	switch {
+	case isNotFound(err):
 		c.report(CodeNoVolume, 0, "the volume's record is missing")
-		c.next = 1 << 63
+	case namespace.IsDamaged(err) != nil:
+		c.damaged(namespace.IsDamaged(err))
+	case err != nil:
+		return err
+	default:
+		c.next = vol.NextID
 		return nil
 	}
-	if err == nil {
-		c.next = vol.NextID
-	}
-	return err
+	c.next = 1 << 63
+	return nil
 }
 
 func (c *check) inodes() error {
-	orphans, err := collect[*namespace.Orphan](c.tx, namespace.OrphanKey{}, 0)
-	if err != nil {
-		return err
+	var orphans []*namespace.Orphan
+	for o, err := range all[*namespace.Orphan](c, namespace.OrphanKey{}) {
+		if err != nil {
+			return err
+		}
+		orphans = append(orphans, o)
 	}
-	for rec, err := range namespace.Scan[*namespace.Inode](c.tx, namespace.InodeKey{}, 0) {
+	for rec, err := range all[*namespace.Inode](c, namespace.InodeKey{}) {
 		if err != nil {
 			return err
 		}
@@ -115,86 +155,10 @@ func (c *check) inodes() error {
 	return nil
 }
 
-func (c *check) dentries() error {
-	for ent, err := range namespace.Scan[*namespace.Dentry](c.tx, namespace.DentryKey{}, 0) {
-		if err != nil {
-			return err
-		}
-		c.sum.Dentrys++
-		if err := c.dentry(ent); err != nil {
-			return err
-		}
-	}
-	indexed := 0
-	for _, err := range namespace.Scan[*namespace.Dentry](c.tx, namespace.CookieKey{}, 0) {
-		if err != nil {
-			return err
-		}
-		indexed++
-	}
-	if indexed != c.sum.Dentrys {
-		c.report(CodeCookie, 0, "%d names are listed by position, %d by name", indexed, c.sum.Dentrys)
-	}
-	return nil
-}
-
-func (c *check) dentry(ent *namespace.Dentry) error {
-	dir, in := c.kinds[ent.Parent], c.kinds[ent.Ino]
-	if dir == nil || dir.typ != ModeDir {
-		c.report(CodeNoParent, ent.Ino, "%q is in %d, which is no directory", ent.Name, ent.Parent)
-	}
-	if in == nil {
-		c.report(CodeDangling, ent.Parent, "%q leads to inode %d, which is missing", ent.Name, ent.Ino)
-		return nil
-	}
-	if in.typ != ent.Type {
-		c.report(CodeType, ent.Ino, "%q is of type %o by name and %o by inode", ent.Name, ent.Type, in.typ)
-	}
-	in.names++
-	in.named = ent.Parent
-	if in.typ == ModeDir && dir != nil {
-		dir.subs++
-		if in.parent != ent.Parent {
-			c.report(CodeParent, ent.Ino, "inode %d is in directory %d and names %d as its parent", ent.Ino, ent.Parent,
-				in.parent)
-		}
-	}
-	got, err := namespace.Get[*namespace.Dentry](c.tx, namespace.CookieKey{Parent: ent.Parent, Cookie: ent.Cookie})
-	if isNotFound(err) || err == nil && got.Name != ent.Name {
-		c.report(CodeCookie, ent.Ino, "%q is not at its position %d", ent.Name, ent.Cookie)
-		return nil
-	}
-	return err
-}
-
-func (c *check) links() error {
-	for ino, in := range c.kinds {
-		want := in.names
-		if in.typ == ModeDir {
-			want = 2 + in.subs
-		}
-		switch {
-		case ino == namespace.Root:
-		case in.orphan && in.names == 0:
-			want = 0
-		case in.names == 0:
-			c.report(CodeUnreachable, ino, "inode %d has no name and is no orphan", ino)
-			continue
-		case in.typ == ModeDir && in.names > 1:
-			c.report(CodeNlink, ino, "directory %d has %d names", ino, in.names)
-			continue
-		}
-		if in.nlink != want {
-			c.report(CodeNlink, ino, "inode %d has a link count of %d, and %d links", ino, in.nlink, want)
-		}
-	}
-	return nil
-}
-
 func (c *check) extents() error {
 	c.need = map[blob.Key]need{}
 	ends := map[namespace.Ino]uint64{}
-	for x, err := range namespace.Scan[*namespace.Extent](c.tx, namespace.ExtentKey{}, 0) {
+	for x, err := range all[*namespace.Extent](c, namespace.ExtentKey{}) {
 		if err != nil {
 			return err
 		}
@@ -215,9 +179,6 @@ func (c *check) extents() error {
 			c.report(CodeOverlap, x.Ino, "the extent at %d begins before the one before it ends", x.Off)
 		}
 		ends[x.Ino] = x.End()
-		if x.Len == 0 || x.End() < x.Off || x.IsInline() && uint64(len(x.Inline)) != x.Len {
-			c.report(CodeExtent, x.Ino, "the extent at %d has %d bytes and %d inline", x.Off, x.Len, len(x.Inline))
-		}
 		if x.End() > in.size && !x.Unwritten {
 			c.report(CodeExtent, x.Ino, "the extent at %d reaches behind the end of the file, at %d", x.Off, in.size)
 		}
@@ -237,7 +198,7 @@ func (c *check) extents() error {
 }
 
 func (c *check) xattrs() error {
-	for x, err := range namespace.Scan[*namespace.Xattr](c.tx, namespace.XattrKey{}, 0) {
+	for x, err := range all[*namespace.Xattr](c, namespace.XattrKey{}) {
 		if err != nil {
 			return err
 		}
@@ -250,7 +211,7 @@ func (c *check) xattrs() error {
 
 func (c *check) blobRecords() error {
 	c.size = map[blob.Key]uint64{}
-	for b, err := range namespace.Scan[*namespace.Blob](c.tx, namespace.BlobKey{}, 0) {
+	for b, err := range all[*namespace.Blob](c, namespace.BlobKey{}) {
 		if err != nil {
 			return err
 		}
@@ -270,7 +231,7 @@ func (c *check) blobRecords() error {
 
 func (c *check) usage() error {
 	var bytes, inodes int64
-	for u, err := range namespace.Scan[*namespace.Usage](c.tx, namespace.UsageKey{}, 0) {
+	for u, err := range all[*namespace.Usage](c, namespace.UsageKey{}) {
 		if err != nil {
 			return err
 		}

@@ -121,6 +121,11 @@ var damages = map[volume.Code]func(p *patient) func(tx namespace.Tx) error{
 			return nil
 		}
 	},
+	volume.CodeDamaged: nil, // see TestDamagedRows
+	volume.CodeName: func(p *patient) func(namespace.Tx) error {
+		return put(&namespace.Dentry{Parent: root, Name: "a/b", Ino: p.small, Type: volume.ModeFile, Cookie: 15})
+	},
+	volume.CodeCycle: func(p *patient) func(namespace.Tx) error { return makeCycle(p.d, p.d) },
 	volume.CodeIno: func(p *patient) func(namespace.Tx) error {
 		return edit(namespace.VolumeKey{}, func(r *namespace.Volume) { r.NextID = uint64(p.f) })
 	},

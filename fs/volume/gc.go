@@ -122,7 +122,7 @@ func (v *Volume) unreferenced(ctx context.Context, before namespace.Time, most i
 	var list []*namespace.Blob
 	err := v.ns.View(ctx, namespace.Want{}, func(tx namespace.Tx) error {
 		list = list[:0]
-		for b, err := range namespace.Scan[*namespace.Blob](tx, namespace.UnreferencedKey{}, most) {
+		for b, err := range sound[*namespace.Blob](tx, namespace.UnreferencedKey{}, most) {
 			if err != nil {
 				return err
 			}

@@ -77,9 +77,7 @@ func (n *node) openShared(ctx context.Context, flags OpenFlags) (*Handle, error)
 		n.v.nodes.put(n)
 		return nil, err
 	}
-	n.flushing.Lock()
-	rec, err := n.reload(ctx)
-	n.flushing.Unlock()
+	rec, err := n.latest(ctx)
 	if err == nil {
 		n.life.Lock()
 		if rec.Nlink == 0 && n.admitted == 0 {
@@ -96,6 +94,13 @@ func (n *node) openShared(ctx context.Context, flags OpenFlags) (*Handle, error)
 	}
 	h.keep = n.v.known.isSame(rec)
 	return h, nil
+}
+
+// latest is reload for a caller that doesn't hold flushing.
+func (n *node) latest(ctx context.Context) (*namespace.Inode, error) {
+	n.flushing.Lock()
+	defer n.flushing.Unlock()
+	return n.reload(ctx)
 }
 
 // KeepCache reports whether the file is as this mount last knew it, so that what the kernel has of it is true.

@@ -117,7 +117,7 @@ func (v *Volume) reapSome(ctx context.Context, n *node, unheld bool) (done bool,
 
 // shrinkOrphan deletes some of an orphan's extents and attributes.
 func (v *Volume) shrinkOrphan(tx namespace.Tx, rec *namespace.Inode) error {
-	exts, err := collect[*namespace.Extent](tx, namespace.ExtentKey{Ino: rec.Ino}, reapBatch+1)
+	exts, err := collectSound[*namespace.Extent](tx, namespace.ExtentKey{Ino: rec.Ino}, reapBatch+1)
 	if err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func (v *Volume) shrinkOrphan(tx namespace.Tx, rec *namespace.Inode) error {
 	}
 	edit.blocks = -countBlocks(exts, 0, kept)
 	edit.finish()
-	attrs, err := collect[*namespace.Xattr](tx, namespace.XattrKey{Ino: rec.Ino}, reapBatch)
+	attrs, err := collectSound[*namespace.Xattr](tx, namespace.XattrKey{Ino: rec.Ino}, reapBatch)
 	for _, a := range attrs {
 		tx.Delete(a.Key())
 	}

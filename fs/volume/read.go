@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"slices"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/graviton-fs/graviton/backend/blob"
 	"github.com/graviton-fs/graviton/backend/namespace"
+	"github.com/graviton-fs/graviton/panics"
 )
 
 // readParallel is how many extents of one read are fetched at a time.
@@ -148,7 +147,7 @@ func fillBy(ctx context.Context, read func(ctx context.Context, key blob.Key, p 
 	if len(fetches) == 1 {
 		return get(ctx, fetches[0])
 	}
-	group, ctx := errgroup.WithContext(ctx)
+	group, ctx := panics.WithContext(ctx)
 	group.SetLimit(readParallel)
 	for _, f := range fetches {
 		group.Go(func() error { return get(ctx, f) })

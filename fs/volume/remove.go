@@ -2,6 +2,7 @@ package volume
 
 import (
 	"context"
+	"iter"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
 )
@@ -21,6 +22,7 @@ func (v *Volume) Rmdir(ctx context.Context, parent namespace.Ino, name string) e
 }
 
 func (v *Volume) removeName(ctx context.Context, parent namespace.Ino, name string, dir bool) error {
+	name = v.storedName(ctx, parent, name)
 	want := entryWant(parent, name)
 	want.Entries[0].Empty = dir
 	want.Entries[0].Contents = smallFile + 1
@@ -173,13 +175,13 @@ func (r *removal) done(err error) {
 }
 
 // deleteInode deletes an inode with its extents and attributes if they are at most limit, and reports whether it did;
-// otherwise it writes nothing.
+// otherwise they stay.
 func deleteInode(v *Volume, tx namespace.Tx, rec *namespace.Inode, limit int) (bool, error) {
-	exts, err := collect[*namespace.Extent](tx, namespace.ExtentKey{Ino: rec.Ino}, limit+1)
+	exts, err := collectSound[*namespace.Extent](tx, namespace.ExtentKey{Ino: rec.Ino}, limit+1)
 	if err != nil {
 		return false, err
 	}
-	attrs, err := collect[*namespace.Xattr](tx, namespace.XattrKey{Ino: rec.Ino}, limit+1)
+	attrs, err := collectSound[*namespace.Xattr](tx, namespace.XattrKey{Ino: rec.Ino}, limit+1)
 	if err != nil || len(exts)+len(attrs) > limit {
 		return false, err
 	}
@@ -206,4 +208,32 @@ func collect[R namespace.Record](tx namespace.Tx, from namespace.Key, limit int)
 		list = append(list, rec)
 	}
 	return list, nil
+}
+
+// collectSound is collect for records that are about to be deleted: the damaged ones go at once.
+func collectSound[R namespace.Record](tx namespace.Tx, from namespace.Key, limit int) ([]R, error) {
+	var list []R
+	for rec, err := range namespace.Scan[R](tx, from, limit) {
+		if d := namespace.IsDamaged(err); d != nil {
+			tx.Delete(d.Key)
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, rec)
+	}
+	return list, nil
+}
+
+// sound is a scan that leaves damaged records out, for work on the whole volume: one of them doesn't keep it from the
+// others, and fsck reports it.
+func sound[R namespace.Record](tx namespace.Tx, from namespace.Key, limit int) iter.Seq2[R, error] {
+	return func(yield func(R, error) bool) {
+		for rec, err := range namespace.Scan[R](tx, from, limit) {
+			if namespace.IsDamaged(err) == nil && !yield(rec, err) {
+				return
+			}
+		}
+	}
 }

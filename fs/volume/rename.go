@@ -2,6 +2,7 @@ package volume
 
 import (
 	"context"
+	"fmt"
 
 	"golang.org/x/sys/unix"
 
@@ -64,6 +65,7 @@ func (v *Volume) rename(ctx context.Context, from namespace.Ino, oldName string,
 	if err := checkName(newName); err != nil {
 		return err
 	}
+	oldName = v.storedName(ctx, from, oldName)
 	numbers := uint64(2)
 	if whiteout != nil {
 		numbers = 4
@@ -199,10 +201,15 @@ func (m *move) checkLoop(tx namespace.Tx, rec *namespace.Inode, dir namespace.In
 	if rec.Mode&ModeType != ModeDir || m.from == m.to {
 		return nil
 	}
+	seen := map[namespace.Ino]bool{}
 	for at := dir; at != namespace.Root; {
 		if at == rec.Ino {
 			return ErrInvalid
 		}
+		if seen[at] {
+			return fmt.Errorf("directory %d is below itself: %w", at, namespace.ErrCorrupt)
+		}
+		seen[at] = true
 		up, err := namespace.Get[*namespace.Inode](tx, namespace.InodeKey{Ino: at})
 		if err != nil {
 			return err

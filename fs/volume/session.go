@@ -225,8 +225,14 @@ func (v *Volume) dropHolds(ctx context.Context, fits func(*namespace.Hold) bool)
 func (v *Volume) orphans(ctx context.Context) ([]*namespace.Orphan, error) {
 	var list []*namespace.Orphan
 	err := v.ns.View(ctx, namespace.Want{}, func(tx namespace.Tx) (err error) {
-		list, err = collect[*namespace.Orphan](tx, namespace.OrphanKey{}, 0)
-		return err
+		list = list[:0]
+		for o, err := range sound[*namespace.Orphan](tx, namespace.OrphanKey{}, 0) {
+			if err != nil {
+				return err
+			}
+			list = append(list, o)
+		}
+		return nil
 	})
 	return list, err
 }

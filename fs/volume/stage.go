@@ -105,7 +105,7 @@ func (v *Volume) findStaged(ctx context.Context) error {
 		var run, end uint64
 		var ino namespace.Ino
 		noted := false
-		for x, err := range namespace.Scan[*namespace.Extent](tx, namespace.ExtentKey{}, 0) {
+		for x, err := range sound[*namespace.Extent](tx, namespace.ExtentKey{}, 0) {
 			if err == nil {
 				err = ctx.Err()
 			}

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/graviton-fs/graviton/backend/blob"
+	"github.com/graviton-fs/graviton/panics"
 )
 
 // streamWindow is how far writing has to be beyond a part before it is given away: the kernel's write-back sends the page
@@ -195,17 +196,17 @@ func (n *node) nextPart(s *stream) (part, bool) {
 // sendPart stores a part in the background. It waits while enough are on their way.
 func (n *node) sendPart(ctx context.Context, s *stream, job part) {
 	s.slots <- struct{}{}
-	go func() {
+	panics.Go(func() {
 		defer s.pending.Done()
 		defer func() { <-s.slots }()
-		if err := n.putPart(ctx, s, job); err != nil {
+		if err := panics.Do(func() error { return n.putPart(ctx, s, job) }); err != nil {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			if s.err == nil {
 				s.err = err
 			}
 		}
-	}()
+	})
 }
 
 // putPart stores a part and then forgets the bytes.

@@ -22,10 +22,10 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/graviton-fs/graviton/backend/blob"
 	"github.com/graviton-fs/graviton/backend/namespace"
+	"github.com/graviton-fs/graviton/panics"
 )
 
 // Format is the version of the records that this package writes.
@@ -94,7 +94,7 @@ type Volume struct {
 	uploadsSeen time.Time  // when gc last looked for idle uploads; guarded by gcMu
 	reapers     chan reapable
 	stop        context.CancelFunc
-	bg          *errgroup.Group
+	bg          panics.WaitGroup
 }
 
 // Open opens the volume in the two stores and starts a session in it. An empty namespace becomes a new volume, unless
@@ -149,34 +149,38 @@ func Open(ctx context.Context, ns namespace.Store, blobs blob.Store, cfg Config)
 	}
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	v.stop = stop
-	v.bg, run = errgroup.WithContext(run)
 	v.compactor.closing = run.Done()
 	v.startWork(run, dead)
 	return v, nil
 }
 
+// loop runs work in the background until ctx ends.
+func (v *Volume) loop(ctx context.Context, work func(ctx context.Context)) {
+	v.bg.Go(func() { panics.Loop(ctx, work) })
+}
+
 // startWork starts the background work.
 func (v *Volume) startWork(run context.Context, dead []uint64) {
-	v.bg.Go(func() error { v.flushLoop(run); return nil })
+	v.loop(run, v.flushLoop)
 	if v.cfg.Shared {
-		v.bg.Go(func() error { v.watchLoop(run); return nil })
+		v.loop(run, v.watchLoop)
 	}
 	if v.members != nil {
-		v.bg.Go(func() error { v.dropLoop(run); return nil })
+		v.loop(run, v.dropLoop)
 	}
 	if v.cfg.ReadOnly {
 		return
 	}
 	if v.members != nil {
-		v.bg.Go(func() error { v.beatLoop(run); return nil })
+		v.loop(run, v.beatLoop)
 	}
-	v.bg.Go(func() error { v.reapLoop(run); return nil })
-	v.bg.Go(func() error { v.collectLoop(run, dead); return nil })
+	v.loop(run, v.reapLoop)
+	v.loop(run, func(ctx context.Context) { v.collectLoop(ctx, dead) })
 	if v.stages() {
-		v.bg.Go(func() error { v.packLoop(run, len(dead) > 0); return nil })
+		v.loop(run, func(ctx context.Context) { v.packLoop(ctx, len(dead) > 0) })
 	}
 	if v.cfg.CompactEvery > 0 && !v.cfg.Archived {
-		v.bg.Go(func() error { v.compactLoop(run); return nil })
+		v.loop(run, v.compactLoop)
 	}
 }
 
@@ -202,9 +206,7 @@ func (v *Volume) Close(ctx context.Context) error {
 	}
 	v.stop()
 	v.compactor.wait()
-	if werr := v.bg.Wait(); err == nil {
-		err = werr
-	}
+	v.bg.Wait()
 	if v.cfg.ReadOnly {
 		return err
 	}

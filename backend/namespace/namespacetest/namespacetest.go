@@ -52,6 +52,7 @@ func Run(t *testing.T, open func(t *testing.T) namespace.Store) {
 		{"LargeDirectory", testLargeDirectory},
 		{"Model", testModel},
 		{"Cancelled", testCancelled},
+		{"Panics", testPanics},
 		{"Sync", testSync},
 	}
 	for _, tt := range tests {

@@ -44,17 +44,17 @@ func extremes() []namespace.Record {
 	early := namespace.Time{Sec: -1 << 40, Nsec: 999_999_999}
 	long := blob.Key(strings.Repeat("\xff", blob.MaxKeyLen))
 	return []namespace.Record{
-		&namespace.Volume{},
+		&namespace.Volume{NextID: namespace.FirstFree},
 		&namespace.Inode{Ino: 1 << 62},
 		&namespace.Inode{
-			Ino: 20, Mode: math.MaxUint16, Flags: math.MaxUint16, UID: math.MaxUint32, GID: math.MaxUint32, Nlink: math.MaxUint32,
+			Ino: 20, Mode: 0o177777, Flags: math.MaxUint16, UID: math.MaxUint32, GID: math.MaxUint32, Nlink: math.MaxUint32,
 			Rdev: math.MaxUint32, Size: math.MaxInt64, Bytes: math.MaxInt64,
 			Atime: early, Mtime: early, Ctime: namespace.Time{Sec: 1 << 33}, Btime: early, Parent: 1 << 62,
 			Target: strings.Repeat("x\xff", 2047),
 		},
 		&namespace.Dentry{Parent: 1 << 62, Name: strings.Repeat("\xff", 255), Ino: 1 << 62, Cookie: math.MaxInt64},
 		&namespace.Dentry{Parent: 1 << 62, Name: "\x01", Ino: 1},
-		&namespace.Extent{Ino: 1 << 62, Off: math.MaxInt64 - 1, Len: 1, Blob: long, BlobOff: math.MaxInt64},
+		&namespace.Extent{Ino: 1 << 62, Off: math.MaxInt64 - 1, Len: 1, Blob: long, BlobOff: math.MaxInt64 - 1},
 		&namespace.Extent{Ino: 20, Off: 0, Len: 1 << 20, Inline: bytes.Repeat([]byte{0, 1, 255}, 1<<20)[:1<<20]},
 		&namespace.Xattr{Ino: 20, Name: "user.empty"},
 		&namespace.Xattr{Ino: 20, Name: strings.Repeat("n", 255), Value: bytes.Repeat([]byte{7}, 64<<10)},

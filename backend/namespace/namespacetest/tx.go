@@ -8,6 +8,7 @@ import (
 
 	"github.com/graviton-fs/graviton/backend/blob"
 	"github.com/graviton-fs/graviton/backend/namespace"
+	"github.com/graviton-fs/graviton/panics"
 )
 
 func testReadYourWrites(t *testing.T, s namespace.Store) {
@@ -238,4 +239,31 @@ func testSync(t *testing.T, s namespace.Store) {
 	for range 16 {
 		check(t, <-errs)
 	}
+}
+
+// testPanics has transactions panic, more often than a store may have connections: that is their error, and nothing of them
+// stays.
+func testPanics(t *testing.T, s namespace.Store) {
+	for range 50 {
+		var want namespace.Want
+		fn := func(tx namespace.Tx) error {
+			_, _ = tx.Get(namespace.InodeKey{Ino: 30})
+			panic("in a transaction")
+		}
+		var p *panics.Error
+		if err := s.View(ctx, want, fn); !errors.As(err, &p) {
+			t.Fatalf("View: %v", err)
+		}
+		if err := s.Update(ctx, namespace.OpID{}, want, func(tx namespace.Tx) error {
+			tx.Put(&namespace.Inode{Ino: 30})
+			return fn(tx)
+		}); !errors.As(err, &p) {
+			t.Fatalf("Update: %v", err)
+		}
+	}
+	view(t, s, func(tx namespace.Tx) error {
+		absent(t, tx, namespace.InodeKey{Ino: 30})
+		return nil
+	})
+	put(t, s, &namespace.Inode{Ino: 30})
 }

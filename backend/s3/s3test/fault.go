@@ -42,6 +42,9 @@ type Fault struct {
 	Code   string
 	// Body, if set, is the answer's instead of an error document; Status goes with it.
 	Body string
+	// Endless sends Body again and again, without a length, until the client goes away or the proxy is closed. Its Status
+	// may be 200.
+	Endless bool
 	// ErrorInBody sends that error document with the status 200, as S3 does when a Complete fails late.
 	ErrorInBody bool
 	// ResetRequest resets the connection after that many bytes of the request's body, when above 0.

@@ -221,9 +221,23 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if body == "" {
 			body = document(f.Code)
 		}
-		_, _ = io.WriteString(w, body) // the client may be gone already
+		p.writeBody(w, body, f.Endless)
 	default:
 		p.forward(w, r, i, f)
+	}
+}
+
+// writeBody sends an answer's body; the client may be gone already.
+func (p *Proxy) writeBody(w io.Writer, body string, endless bool) {
+	for {
+		if _, err := io.WriteString(w, body); err != nil || !endless {
+			return
+		}
+		select {
+		case <-p.closing:
+			return
+		default:
+		}
 	}
 }
 
