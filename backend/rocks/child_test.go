@@ -183,7 +183,7 @@ func childSync(cfg Config) error {
 	mark("BEGIN")
 	for n := range syncRounds {
 		err := ns.Update(ctx, namespace.OpID{}, namespace.Want{}, func(tx namespace.Tx) error {
-			tx.Put(&namespace.Inode{Ino: namespace.Ino(n)})
+			tx.Put(&namespace.Inode{Ino: namespace.Ino(n + 1)})
 			return nil
 		})
 		if err == nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"text/tabwriter"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/graviton-fs/graviton/control"
+	"github.com/graviton-fs/graviton/panics"
 )
 
 func statusCommand() *cli.Command {
@@ -78,7 +78,7 @@ func showStatus(c *cli.Context, dir string) error {
 func allStatus(ctx context.Context, stateDir string) ([]control.Status, error) {
 	daemons, err := control.Daemons(stateDir)
 	list := make([]control.Status, len(daemons))
-	var asked sync.WaitGroup
+	var asked panics.WaitGroup
 	for i, r := range daemons {
 		asked.Go(func() {
 			s, err := askStatus(ctx, r)

@@ -24,7 +24,7 @@ var (
 	modes   = []uint32{0o644, 0o755, 0o777, 0o600, 0o666, 0o700, 0, 0o4755, 0o2755, 0o6777, 0o2777, 0o1777, 0o2644, 0o2775, 0o400, 0o200, 0o111, 0o070, 0o022, 0o077}
 	moments = []int64{timeNow, timeOmit, 0, 1, 999999999, 1_000_000_000_123_456_789, 1_234_567_890_000_000_000, 4_294_967_296_500_000_000, -1_000_000_000_500_000_000}
 	users   = []int{0, 0, 0, 0, 0, 0, 0, 0, other, other, third}
-	xnames  = []string{"system.posix_acl_access", "system.posix_acl_default","user.a", "user.a", "user.a", "user.b", "user.b", "trusted.a", "security.a", "user.", "nonsense", "other.a", "user." + strings.Repeat("x", 250), "user." + strings.Repeat("x", 251)}
+	xnames  = []string{"system.posix_acl_access", "system.posix_acl_default", "user.a", "user.a", "user.a", "user.b", "user.b", "trusted.a", "security.a", "user.", "nonsense", "other.a", "user." + strings.Repeat("x", 250), "user." + strings.Repeat("x", 251)}
 )
 
 // opens are useful combinations: single random bits seldom open anything.

@@ -16,7 +16,6 @@ func damaged() []namespace.Record {
 	key := blob.NewKey(9, 9)
 	return []namespace.Record{
 		&namespace.Inode{Ino: 101, Mode: 0o100644, Size: 1 << 63},
-		&namespace.Inode{Ino: 102, Mode: 1 << 31},
 		&namespace.Inode{Ino: 103, Bytes: math.MaxUint64},
 		&namespace.Inode{Ino: 104, Mtime: namespace.Time{Nsec: 1_000_000_000}},
 		&namespace.Inode{Ino: 105, Target: strings.Repeat("x", 4096)},
