@@ -96,8 +96,12 @@ func (b *bucketVolume) writable(ctx context.Context) error {
 	}
 }
 
-// closing bounds the last copy of the names.
-const closing = 5 * time.Minute
+// closing bounds the last copy of the names; releasing how long the lease is then given back: without that it runs out
+// by itself.
+const (
+	closing   = 5 * time.Minute
+	releasing = 10 * time.Second
+)
 
 // close ends all, after the volume.
 func (b *bucketVolume) close() error {
@@ -114,6 +118,8 @@ func (b *bucketVolume) close() error {
 		errs = append(errs, b.local.close())
 	}
 	if b.lease != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releasing)
+		defer cancel()
 		errs = append(errs, b.lease.Release(ctx))
 	}
 	switch {

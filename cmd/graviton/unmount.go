@@ -62,6 +62,9 @@ func unmountAction(c *cli.Context) error {
 		return err
 	}
 	fmt.Fprintf(c.App.ErrWriter, "Unmounted %s, all is stored.\n", dir)
+	if res.Left != "" {
+		fmt.Fprintf(c.App.ErrWriter, "Left to another daemon or the next mount: %s.\n", res.Left)
+	}
 	return nil
 }
 

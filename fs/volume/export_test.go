@@ -11,7 +11,9 @@ import (
 // the volume's goroutines, so that a test may open the stores again.
 func (v *Volume) Abandon() {
 	v.stop()
+	v.stopBeats()
 	_ = v.bg.Wait()
+	_ = v.beats.Wait()
 	for _, n := range v.nodes.all() {
 		n.flushing.Lock() // a commit under way is let through
 		n.mu.Lock()

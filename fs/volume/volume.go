@@ -90,9 +90,13 @@ type Volume struct {
 
 	gcMu        sync.Mutex // one collection at a time
 	uploadsSeen time.Time  // when gc last looked for idle uploads; guarded by gcMu
-	reapers     chan reapable
+	reaping     reaping
 	stop        context.CancelFunc
 	bg          *errgroup.Group
+	stopBeats   context.CancelFunc
+	beats       *errgroup.Group // what has to go on until the session ended
+	closing     atomic.Bool     // Close was called: no handle is used any more
+	left        Leftovers
 }
 
 // Open opens the volume in the two stores and starts a session in it. An empty namespace becomes a new volume, unless
@@ -109,6 +113,9 @@ func Open(ctx context.Context, ns namespace.Store, blobs blob.Store, cfg Config)
 	if v.cfg.Idle == 0 {
 		v.cfg.Idle = 5 * time.Second
 	}
+	if v.cfg.CloseTime == 0 {
+		v.cfg.CloseTime = closeTime
+	}
 	v.nodes.m = map[namespace.Ino]*node{}
 	v.atimes.m = map[namespace.Ino]namespace.Time{}
 	v.ghosts.m = map[namespace.Ino]*namespace.Inode{}
@@ -118,7 +125,7 @@ func Open(ctx context.Context, ns namespace.Store, blobs blob.Store, cfg Config)
 	v.known.init(cfg.Shared)
 	v.compactor.init()
 	v.waits.m = map[namespace.Ino]chan struct{}{}
-	v.reapers = make(chan reapable, 1024)
+	v.reaping.init()
 	v.part, v.window, v.copyMin = max(streamPart, uint64(cfg.PartSize)), streamWindow, copyMin
 	if v.cfg.Parts == 0 {
 		v.cfg.Parts = streamParts
@@ -144,16 +151,19 @@ func Open(ctx context.Context, ns namespace.Store, blobs blob.Store, cfg Config)
 	if err != nil {
 		return nil, err
 	}
-	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	beats, stopBeats := context.WithCancel(context.WithoutCancel(ctx))
+	v.stopBeats = stopBeats
+	v.beats, beats = errgroup.WithContext(beats)
+	run, stop := context.WithCancel(beats)
 	v.stop = stop
 	v.bg, run = errgroup.WithContext(run)
 	v.compactor.closing = run.Done()
-	v.startWork(run, dead)
+	v.startWork(beats, run, dead)
 	return v, nil
 }
 
 // startWork starts the background work.
-func (v *Volume) startWork(run context.Context, dead []uint64) {
+func (v *Volume) startWork(beats, run context.Context, dead []uint64) {
 	v.bg.Go(func() error { v.flushLoop(run); return nil })
 	if v.cfg.Shared {
 		v.bg.Go(func() error { v.watchLoop(run); return nil })
@@ -165,7 +175,7 @@ func (v *Volume) startWork(run context.Context, dead []uint64) {
 		return
 	}
 	if v.members != nil {
-		v.bg.Go(func() error { v.beatLoop(run); return nil })
+		v.beats.Go(func() error { v.beatLoop(beats); return nil })
 	}
 	v.bg.Go(func() error { v.reapLoop(run); return nil })
 	v.bg.Go(func() error { v.collectLoop(run, dead); return nil })
@@ -182,60 +192,6 @@ func (v *Volume) ID() uuid.UUID { return v.id }
 
 // Session is the number of this daemon's session, with which the keys of its blobs begin.
 func (v *Volume) Session() uint64 { return v.session.Load() }
-
-// Close commits all written data, ends the session and stops the background work. It returns the first error; the
-// volume is closed all the same.
-func (v *Volume) Close(ctx context.Context) error {
-	err := v.SyncAll(ctx)
-	if v.stages() {
-		if perr := v.pack(ctx, 0); perr != nil {
-			v.log.Warn("staged data was not packed into blobs, the next mount does it", "err", perr)
-			v.leftover.Store(true)
-		}
-	}
-	v.stop()
-	v.compactor.wait()
-	if werr := v.bg.Wait(); err == nil {
-		err = werr
-	}
-	if v.cfg.ReadOnly {
-		return err
-	}
-	if oerr := v.reapOwn(ctx); err == nil {
-		err = oerr
-	}
-	if herr := v.dropHolds(ctx, func(h *namespace.Hold) bool { return h.Session == v.Session() }); err == nil {
-		err = herr
-	}
-	if eerr := v.endSession(ctx); err == nil {
-		err = eerr
-	}
-	if serr := v.sync(ctx); err == nil {
-		err = serr
-	}
-	return err
-}
-
-// SyncAll commits the written data of all files and makes everything that was done before durable.
-func (v *Volume) SyncAll(ctx context.Context) error {
-	var first error
-	for _, n := range v.nodes.all() {
-		if err := n.commit(ctx, nil); err != nil && first == nil {
-			first = err
-		}
-		v.nodes.put(n)
-	}
-	if err := v.atimes.flush(ctx, v); err != nil && first == nil {
-		first = err
-	}
-	if v.cfg.ReadOnly {
-		return first
-	}
-	if err := v.sync(ctx); err != nil && first == nil {
-		first = err
-	}
-	return first
-}
 
 func (v *Volume) loadOrCreate(ctx context.Context) (*namespace.Volume, error) {
 	var vol *namespace.Volume
