@@ -179,6 +179,9 @@ func (s *Server) reply(fn func(r *http.Request) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		value, err := fn(r)
 		w.Header().Set("Content-Type", "application/json")
+		if err != nil && !errors.Is(err, errUnmounting) && s.work.Err() != nil {
+			err = fmt.Errorf("%w: %w", errUnmounting, err)
+		}
 		if err != nil {
 			w.WriteHeader(http.StatusConflict)
 			value = failure{err.Error(), kindOf(err)}

@@ -72,6 +72,9 @@ func (b *reapTx) run(ctx context.Context) error {
 	})
 	for _, n := range b.lives {
 		n.gone = n.gone || err == nil
+		if err == nil {
+			b.v.staging.forget(n.ino)
+		}
 		n.life.Unlock()
 	}
 	b.lives = nil

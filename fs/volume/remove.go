@@ -160,6 +160,7 @@ func (r *removal) done(err error) {
 			if h.n.gone {
 				r.v.ghosts.add(h.rec)
 				r.v.atimes.forget(h.rec.Ino)
+				r.v.staging.forget(h.rec.Ino)
 			}
 		}
 		reap := err == nil && h.orphan && h.n.handles == 0 && r.alone
