@@ -131,10 +131,10 @@ func (f *FS) Writev(cancel <-chan struct{}, in *fuse.WriteIn, data [][]byte) (ui
 func (f *FS) Flush(cancel <-chan struct{}, in *fuse.FlushIn) fuse.Status {
 	h, err := f.open.get(in.Fh)
 	if err == nil {
-		owner := in.LockOwner
+		unlock := h.Closing(in.LockOwner) // before anything is waited for: the owner may lock again
 		err = callClose(f, cancel, in.Pid, func() error {
 			err := h.Flush(background())
-			if uerr := h.UnlockAll(background(), owner); err == nil {
+			if uerr := unlock(background()); err == nil {
 				err = uerr
 			}
 			return err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
+	"github.com/graviton-fs/graviton/backend/patience"
 )
 
 // ofBeat marks the context of a beat: what it does mustn't wait for the next one.
@@ -22,7 +23,11 @@ func (m *members) fresh(ctx context.Context) {
 	}
 	tick := time.NewTicker(m.beat() / 20)
 	defer tick.Stop()
-	for end := time.Now().Add(2 * m.beat()); stale() && time.Now().Before(end); {
+	end := time.Now().Add(2 * m.beat())
+	if most := patience.Until(ctx, 2*m.beat()); most.Before(end) {
+		end = most
+	}
+	for stale() && time.Now().Before(end) {
 		wake(m.kick)
 		select {
 		case <-ctx.Done():
@@ -146,6 +151,9 @@ func (n *node) sessionDied() {
 	defer n.mu.Unlock()
 	n.loaded, n.epoch = false, n.epoch+1
 	if len(n.lockers) > 0 {
+		for _, o := range n.lockers {
+			o.retired, o.freed = true, true
+		}
 		clear(n.lockers)
 		n.errs.set(namespace.ErrFenced)
 	}

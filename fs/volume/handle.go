@@ -24,8 +24,8 @@ type Handle struct {
 	read       bool // the access time was looked after; guarded by the node's mu
 	// admitted says that the inode is known to stay while the handle is open; guarded by the node's life.
 	admitted bool
-	keep     bool            // see KeepCache; set before the handle is used
-	lockers  map[locker]bool // whose locks were set through it; guarded by the node's mu
+	keep     bool                // see KeepCache; set before the handle is used
+	lockers  map[*lockOwner]bool // whose locks were set through it; guarded by the node's mu
 }
 
 // Ino is the open inode.

@@ -54,7 +54,7 @@ type node struct {
 	epoch   uint64 // counts what made the size doubtful
 	// appended is the session in which some of dirty was appended, at a size that only a daemon alone knows; or 0.
 	appended uint64
-	lockers  map[locker]bool // who may have locks
+	lockers  map[locker]*lockOwner // who may have locks
 }
 
 // lifeHold holds a node's life from a transaction's decision until the transaction ended. The transaction's function may

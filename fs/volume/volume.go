@@ -54,34 +54,35 @@ const (
 
 // Volume is a mounted volume. All methods may be called concurrently.
 type Volume struct {
-	cfg     Config
-	log     *slog.Logger
-	ns      namespace.Store
-	blobs   blob.Store
-	id      uuid.UUID
-	session atomic.Uint64
-	members *members // nil where only one daemon can have the store open
-	ids     ids
-	nextKey atomic.Uint64
-	nodes   nodes
-	dirty   *budget
-	atimes  atimes
-	ghosts  ghosts
-	births  births
-	known   known
-	told    told
-	waits   waits
-	lost    atomic.Bool   // see LostCommits
-	ousted  atomic.Bool   // see oust
-	full    atomic.Int64  // when the store was full last, in Unix nanoseconds
-	commits atomic.Uint64 // of files' data, ended so far
-	changes atomic.Uint64 // transactions, ended so far
-	part    uint64        // size of an upload's part, as far as it matters for when a stream begins
-	window  uint64        // see streamWindow
-	copyMin uint64        // see the constant
-	faults  faultLog
-	staging staging
-	names   *hintNames // nil without Config.Hints
+	cfg        Config
+	log        *slog.Logger
+	ns         namespace.Store
+	blobs      blob.Store
+	id         uuid.UUID
+	session    atomic.Uint64
+	members    *members // nil where only one daemon can have the store open
+	ids        ids
+	nextKey    atomic.Uint64
+	lockOwners atomic.Uint64 // numbers given, see lockOwner
+	nodes      nodes
+	dirty      *budget
+	atimes     atimes
+	ghosts     ghosts
+	births     births
+	known      known
+	told       told
+	waits      waits
+	lost       atomic.Bool   // see LostCommits
+	ousted     atomic.Bool   // see oust
+	full       atomic.Int64  // when the store was full last, in Unix nanoseconds
+	commits    atomic.Uint64 // of files' data, ended so far
+	changes    atomic.Uint64 // transactions, ended so far
+	part       uint64        // size of an upload's part, as far as it matters for when a stream begins
+	window     uint64        // see streamWindow
+	copyMin    uint64        // see the constant
+	faults     faultLog
+	staging    staging
+	names      *hintNames // nil without Config.Hints
 
 	compactor compactor
 
