@@ -13,9 +13,10 @@ type key struct{}
 
 // clock counts the time in which an operation got nothing but failures, or no answer.
 type clock struct {
-	limit time.Duration
-	mu    sync.Mutex
-	since time.Time // when the first request since the last answer was begun; zero if there is none
+	limit  time.Duration
+	mu     sync.Mutex
+	since  time.Time // when the first request since the last answer was begun; zero if there is none
+	failed bool      // some of the work failed, and has not been done since
 }
 
 // With returns a context with a new clock: what is done with it gives up once stores have not answered for limit.
@@ -47,12 +48,26 @@ func Until(ctx context.Context, limit time.Duration) time.Time {
 	return c.since.Add(c.limit)
 }
 
-// Answered is called by a store when a request was answered, be it with a refusal: the clock begins anew with the next
-// one.
+// Answered is called by a store when a request was answered that is a part of some work: the clock begins anew with the
+// next one, unless the work failed before and is being tried again. Otherwise it could be tried forever.
 func Answered(ctx context.Context) {
+	set(ctx, func(c *clock) {
+		if !c.failed {
+			c.since = time.Time{}
+		}
+	})
+}
+
+// Failed is called when work failed that is to be tried again.
+func Failed(ctx context.Context) { set(ctx, func(c *clock) { c.failed = true }) }
+
+// Done is called when work was done, or failed for good: the clock begins anew with the next one.
+func Done(ctx context.Context) { set(ctx, func(c *clock) { c.failed, c.since = false, time.Time{} }) }
+
+func set(ctx context.Context, change func(*clock)) {
 	if c, ok := ctx.Value(key{}).(*clock); ok {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.since = time.Time{}
+		change(c)
 	}
 }

@@ -37,9 +37,10 @@ func (db *DB) retry(ctx context.Context, run func(ctx context.Context) error) er
 		expired := limited.Err() != nil
 		cancel()
 		if err == nil || !transient(err) && !expired {
-			patience.Answered(ctx)
+			patience.Done(ctx)
 			return err
 		}
+		patience.Failed(ctx)
 		if ctx.Err() != nil {
 			return callersError(ctx, err)
 		}
