@@ -1,6 +1,8 @@
 package fs
 
 import (
+	"time"
+
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 
@@ -92,11 +94,15 @@ func (f *FS) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.Rea
 	if err != nil {
 		return nil, f.status("read", in.NodeId, err)
 	}
+	begun, q, to := time.Now(), question{fh: in.Fh}, in.Offset+uint64(in.Size)
+	if s, ok := f.failed.again(q, in.Offset, to); ok {
+		return nil, s
+	}
 	ctx, end := interruptible(cancel, in.Pid)
 	defer end()
 	n, err := h.Read(ctx, buf[:min(len(buf), int(in.Size))], in.Offset)
 	if err != nil {
-		return nil, f.status("read", in.NodeId, err)
+		return nil, f.failed.note(q, in.Offset, to, f.status("read", in.NodeId, err), begun)
 	}
 	return fuse.ReadResultData(buf[:n]), fuse.OK
 }

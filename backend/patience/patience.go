@@ -19,7 +19,8 @@ type clock struct {
 	failed bool      // some of the work failed, and has not been done since
 }
 
-// With returns a context with a new clock: what is done with it gives up once stores have not answered for limit.
+// With returns a context with a new clock: what is done with it gives up once stores have not answered for limit, or, if
+// that is 0, for as long as each store waits by itself.
 func With(ctx context.Context, limit time.Duration) context.Context {
 	return context.WithValue(ctx, key{}, &clock{limit: limit})
 }
@@ -45,7 +46,10 @@ func Until(ctx context.Context, limit time.Duration) time.Time {
 	if c.since.IsZero() {
 		c.since = time.Now()
 	}
-	return c.since.Add(c.limit)
+	if c.limit > 0 {
+		limit = c.limit
+	}
+	return c.since.Add(limit)
 }
 
 // Answered is called by a store when a request was answered that is a part of some work: the clock begins anew with the

@@ -42,6 +42,15 @@ func TestClock(t *testing.T) {
 	})
 }
 
+func TestStoresLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := patience.With(t.Context(), 0)
+		want(t, left(ctx), time.Minute)
+		time.Sleep(time.Second)
+		want(t, left(ctx), 59*time.Second)
+	})
+}
+
 func TestWithoutClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		want(t, left(t.Context()), time.Minute)

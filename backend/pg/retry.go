@@ -104,7 +104,7 @@ func (db *DB) warnFull(err error) {
 // acquire takes a connection out of the pool, for at most ConnectionTimeout, and no longer than the operation's patience.
 // The caller releases it.
 func (db *DB) acquire(ctx context.Context) (*pgxpool.Conn, error) {
-	wait := min(db.cfg.ConnectionTimeout, time.Until(patience.Until(ctx, db.cfg.ConnectionTimeout)))
+	wait := min(db.cfg.ConnectionTimeout, time.Until(patience.Until(ctx, db.cfg.IOTimeout)))
 	limited, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	conn, err := db.pool.Acquire(limited)

@@ -63,7 +63,7 @@ func (s *Store) ListMeta(ctx context.Context, prefix string) ([]MetaInfo, error)
 		Bucket: &s.cfg.Bucket, Prefix: aws.String(s.cfg.metaPrefix() + prefix),
 	})
 	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx, s.retrying())
+		page, err := pages.NextPage(ctx, s.retrying(ctx))
 		if err != nil {
 			return nil, s.wrap(ctx, "list", "", err)
 		}
@@ -102,12 +102,12 @@ func (s *Store) putMetaFile(ctx context.Context, name string, r io.ReadSeeker) e
 	if s.caps.ConditionalWrites {
 		in.IfNoneMatch = aws.String("*")
 	}
-	_, err = s.client.PutObject(ctx, in, s.retrying())
+	_, err = s.client.PutObject(ctx, in, s.retrying(ctx))
 	if !refused(err) {
 		return err
 	}
 	// An attempt whose answer was lost may have stored it.
-	head, herr := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.cfg.Bucket, Key: in.Key}, s.retrying())
+	head, herr := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.cfg.Bucket, Key: in.Key}, s.retrying(ctx))
 	if herr == nil && head.Metadata[metaWrite] == in.Metadata[metaWrite] {
 		return nil
 	}
@@ -117,7 +117,7 @@ func (s *Store) putMetaFile(ctx context.Context, name string, r io.ReadSeeker) e
 // GetMeta copies an object of meta/ to w. An error after the first bytes leaves a part of it in w.
 func (s *Store) GetMeta(ctx context.Context, name string, w io.Writer) error {
 	key := s.cfg.metaPrefix() + name
-	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.cfg.Bucket, Key: &key}, s.retrying())
+	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.cfg.Bucket, Key: &key}, s.retrying(ctx))
 	if err == nil {
 		defer out.Body.Close()
 		var n int64
@@ -134,7 +134,7 @@ func (s *Store) DeleteMeta(ctx context.Context, name string) error {
 	if err := s.writable(); err != nil {
 		return s.wrap(ctx, "delete", "", err)
 	}
-	_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.cfg.Bucket, Key: aws.String(s.cfg.metaPrefix() + name)}, s.retrying())
+	_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.cfg.Bucket, Key: aws.String(s.cfg.metaPrefix() + name)}, s.retrying(ctx))
 	if status(err) == http.StatusNotFound {
 		return nil
 	}

@@ -10,6 +10,8 @@ import (
 
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/graviton-fs/graviton/backend/patience"
 )
 
 // Meter counts the requests of a store, attempts that failed included. All methods may be called concurrently.
@@ -104,7 +106,8 @@ func (m Metrics) Monthly(p Prices, now time.Time, stored int64) float64 {
 	return cost
 }
 
-// meteredClient counts what goes through an HTTP client, each attempt of its own.
+// meteredClient counts what goes through an HTTP client, each attempt of its own, and tells the operations that wait of
+// answers.
 type meteredClient struct {
 	inner s3.HTTPClient
 	meter *Meter
@@ -117,6 +120,9 @@ func (c *meteredClient) Do(r *http.Request) (*http.Response, error) {
 	resp, err := c.inner.Do(r)
 	if err != nil {
 		return resp, err
+	}
+	if resp.StatusCode < http.StatusInternalServerError && resp.StatusCode != http.StatusTooManyRequests {
+		patience.Done(r.Context())
 	}
 	if resp.Body != nil {
 		resp.Body = &meteredBody{resp.Body, c.meter}

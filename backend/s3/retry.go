@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"math/rand/v2"
@@ -13,6 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
+
+	"github.com/graviton-fs/graviton/backend/patience"
 )
 
 const (
@@ -96,12 +99,12 @@ func (a *attempts) option(o *s3.Options) { o.Retryer = a }
 // again tells whether the operation was tried more than once, so that an earlier attempt may have had an effect.
 func (a *attempts) again() bool { return a.failures.Load() > 1 }
 
-// attempts starts an operation.
-func (s *Store) attempts() *attempts {
-	return &attempts{RetryerV2: s.retryer, until: time.Now().Add(s.patience())}
+// attempts starts a request of the context's operation, which is given up when that one's patience is over.
+func (s *Store) attempts(ctx context.Context) *attempts {
+	return &attempts{RetryerV2: s.retryer, until: patience.Until(ctx, s.patience())}
 }
 
-func (s *Store) retrying() func(*s3.Options) { return s.attempts().option }
+func (s *Store) retrying(ctx context.Context) func(*s3.Options) { return s.attempts(ctx).option }
 
 // patience is how long an operation is tried.
 func (s *Store) patience() time.Duration {

@@ -174,7 +174,7 @@ func (s *Store) stat(ctx context.Context, key blob.Key) (blob.Info, error) {
 }
 
 func (s *Store) head(ctx context.Context, key blob.Key) (*s3.HeadObjectOutput, error) {
-	return s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.cfg.Bucket, Key: s.object(key)}, s.retrying())
+	return s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.cfg.Bucket, Key: s.object(key)}, s.retrying(ctx))
 }
 
 // look is head of a blob that is there, which has to be ours.

@@ -140,7 +140,7 @@ func (u *upload) sendPart(ctx context.Context, n int, p blob.Vector) error {
 		crc = p.CRC(castagnoli)
 		in.ChecksumCRC32C = crcHeader(crc)
 	}
-	out, err := u.s.client.UploadPart(ctx, in, u.s.retrying())
+	out, err := u.s.client.UploadPart(ctx, in, u.s.retrying(ctx))
 	if err != nil {
 		return err
 	}
@@ -196,7 +196,7 @@ func (u *upload) start(ctx context.Context, first []byte, check bool) (id string
 		}
 	}
 	// Tried again after a lost answer this leaves a second upload, without parts, which gc aborts.
-	out, err := u.s.client.CreateMultipartUpload(ctx, in, u.s.retrying())
+	out, err := u.s.client.CreateMultipartUpload(ctx, in, u.s.retrying(ctx))
 	if err != nil {
 		return "", false, err
 	}

@@ -79,7 +79,7 @@ func (s *Store) AbortUpload(ctx context.Context, key blob.Key) error {
 }
 
 func (s *Store) abortMultipart(ctx context.Context, object, id *string) error {
-	_, err := s.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &s.cfg.Bucket, Key: object, UploadId: id}, s.retrying())
+	_, err := s.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &s.cfg.Bucket, Key: object, UploadId: id}, s.retrying(ctx))
 	if code(err) == "NoSuchUpload" {
 		return nil
 	}
@@ -95,7 +95,7 @@ func (s *Store) openUploads(ctx context.Context, prefix []byte) ([]openUpload, e
 	all := s.pendingUploads(prefix)
 	in := &s3.ListMultipartUploadsInput{Bucket: &s.cfg.Bucket, Prefix: aws.String(s.cfg.KeyPrefix + hex.EncodeToString(prefix))}
 	for {
-		page, err := s.client.ListMultipartUploads(ctx, in, s.retrying())
+		page, err := s.client.ListMultipartUploads(ctx, in, s.retrying(ctx))
 		if err != nil {
 			return nil, err
 		}
@@ -130,7 +130,7 @@ func (s *Store) stored(ctx context.Context, u openUpload) (size int64, last time
 	last = u.info.Created
 	pages := s3.NewListPartsPaginator(s.client, &s3.ListPartsInput{Bucket: &s.cfg.Bucket, Key: u.name, UploadId: u.id})
 	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx, s.retrying())
+		page, err := pages.NextPage(ctx, s.retrying(ctx))
 		if err != nil {
 			return 0, last, err
 		}
@@ -155,7 +155,7 @@ func (s *Store) List(ctx context.Context, prefix []byte) iter.Seq2[blob.Info, er
 			Bucket: &s.cfg.Bucket, Prefix: aws.String(s.cfg.KeyPrefix + hex.EncodeToString(prefix)),
 		})
 		for pages.HasMorePages() {
-			page, err := pages.NextPage(ctx, s.retrying())
+			page, err := pages.NextPage(ctx, s.retrying(ctx))
 			if err != nil {
 				yield(blob.Info{}, s.wrap(ctx, "list", "", err))
 				return

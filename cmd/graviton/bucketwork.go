@@ -9,6 +9,7 @@ import (
 
 	"github.com/graviton-fs/graviton/backend/blob"
 	"github.com/graviton-fs/graviton/backend/namespace"
+	"github.com/graviton-fs/graviton/backend/patience"
 	"github.com/graviton-fs/graviton/backend/s3"
 	"github.com/graviton-fs/graviton/backup"
 	"github.com/graviton-fs/graviton/config"
@@ -75,7 +76,7 @@ func (b *bucketVolume) opened(ctx context.Context, v *volume.Volume) error {
 
 // writable refuses changes once another host has taken the lease. While the bucket can't be reached it waits.
 func (b *bucketVolume) writable(ctx context.Context) error {
-	for end := time.Now().Add(b.cfg.IOTimeout); ; {
+	for end := patience.Until(ctx, b.cfg.IOTimeout); ; {
 		select {
 		case <-b.lease.Lost():
 			return fmt.Errorf("%w: another host has taken it over", volume.ErrReadOnly)

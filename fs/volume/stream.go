@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/graviton-fs/graviton/backend/blob"
+	"github.com/graviton-fs/graviton/backend/patience"
 )
 
 // streamWindow is how far writing has to be beyond a part before it is given away: the kernel's write-back sends the page
@@ -198,6 +199,9 @@ func (n *node) sendPart(ctx context.Context, s *stream, job part) {
 	go func() {
 		defer s.pending.Done()
 		defer func() { <-s.slots }()
+		if s.failure() != nil {
+			return // it would only wait for the same
+		}
 		if err := n.putPart(ctx, s, job); err != nil {
 			s.mu.Lock()
 			defer s.mu.Unlock()
@@ -206,6 +210,13 @@ func (n *node) sendPart(ctx context.Context, s *stream, job part) {
 			}
 		}
 	}()
+}
+
+// failure is the error of the first part that failed, or nil.
+func (s *stream) failure() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
 }
 
 // putPart stores a part and then forgets the bytes.
@@ -229,9 +240,13 @@ func (s *stream) finish(ctx context.Context) error {
 	return s.up.Complete(ctx, len(s.given), int64(s.size))
 }
 
-// dropStream waits for the parts under way and drops the upload. Where that fails, the next mount does it.
+// dropStream waits for the parts under way and drops the upload. Where that fails, the next mount does it; a store that
+// was away isn't waited for again.
 func (n *node) dropStream(ctx context.Context, s *stream) {
 	s.pending.Wait()
+	if isAway(s.failure()) {
+		ctx = patience.With(ctx, awayTime)
+	}
 	if s.up.Abort(ctx) != nil {
 		n.v.leftover.Store(true)
 	}

@@ -1,5 +1,5 @@
-// Package unmount tests that every unmount ends, whatever was done before it and however far away the servers are.
-package unmount
+// Package distance tests mounts whose servers are far away, or don't answer: what is waited for, and that every unmount ends.
+package distance
 
 import (
 	"encoding/json"

@@ -1,4 +1,4 @@
-package unmount
+package distance
 
 import (
 	"fmt"
