@@ -81,3 +81,10 @@ func (v *Volume) CommitStored(ctx context.Context, h *Handle, key blob.Key) erro
 	_, err := h.n.commitExtents(ctx, &batch{key: key, size: 1}, []*namespace.Extent{x}, nil)
 	return err
 }
+
+// ReapsNothing reports that no unlinked file waits to be removed, and that nobody is woken for that.
+func (v *Volume) ReapsNothing() bool {
+	v.reaping.mu.Lock()
+	defer v.reaping.mu.Unlock()
+	return len(v.reaping.queue) == 0 && !v.reaping.missed && len(v.reaping.wake) == 0
+}

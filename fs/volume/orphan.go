@@ -2,6 +2,7 @@ package volume
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -44,6 +45,9 @@ type reaping struct {
 func (r *reaping) init() { r.queue, r.wake = map[namespace.Ino]bool{}, make(chan struct{}, 1) }
 
 func (r *reaping) add(list ...reapable) {
+	if len(list) == 0 {
+		return // nobody is to be woken for that
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, o := range list {
@@ -86,25 +90,25 @@ func (v *Volume) reapLoop(ctx context.Context) {
 		case <-v.reaping.wake:
 		}
 		for more := true; more && ctx.Err() == nil; {
-			var list []reapable
-			var search bool
-			if list, search = v.reaping.take(reapInodes * reapParallel); search {
-				list = v.ownOrphans(ctx)
+			list, search := v.reaping.take(reapInodes * reapParallel)
+			var err error
+			if search {
+				list, err = v.ownOrphans(ctx)
 			}
-			left, _, err := v.reapAll(ctx, list)
+			left, _, rerr := v.reapAll(ctx, list)
 			v.reaping.add(left...)
-			if err != nil && ctx.Err() == nil {
+			if err = errors.Join(err, rerr); err != nil && ctx.Err() == nil {
 				v.log.Warn("unlinked files could not be removed, it is tried again", "files", len(left), "err", err)
 			}
-			if more = len(list) > 0; len(left) > 0 {
+			if more = len(list) > 0 || err != nil; len(left) > 0 || err != nil {
 				_ = sleep(ctx, reapPause)
 			}
 		}
 	}
 }
 
-// ownOrphans are the orphans of this session. After an error the search is left to the next one.
-func (v *Volume) ownOrphans(ctx context.Context) (list []reapable) {
+// ownOrphans are the orphans of this session that aren't open. After an error they are still to be looked for.
+func (v *Volume) ownOrphans(ctx context.Context) (list []reapable, err error) {
 	orphans, err := v.orphans(ctx)
 	for _, o := range orphans {
 		if o.Session == v.Session() && !v.isOpen(o.Ino) {
@@ -116,7 +120,7 @@ func (v *Volume) ownOrphans(ctx context.Context) (list []reapable) {
 		defer v.reaping.mu.Unlock()
 		v.reaping.missed = true
 	}
-	return list
+	return list, err
 }
 
 // reapOwn removes the orphans of this session at its end, when no handle is left but those whose release the kernel

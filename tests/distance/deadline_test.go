@@ -70,6 +70,49 @@ func readDirect(path string) error {
 	return err
 }
 
+// openCall is a call on a file that was opened while the servers were there.
+type openCall struct {
+	name string
+	open func(dir string) (*os.File, error)
+	do   func(f *os.File) error
+}
+
+var openCalls = []openCall{
+	{"open read", func(dir string) (*os.File, error) { return os.Open(filepath.Join(dir, "large")) }, func(f *os.File) error {
+		_, err := f.ReadAt(make([]byte, 10_000), 1<<20)
+		return err
+	}},
+	{"open small fsync", written(5000), (*os.File).Sync},
+	{"open small close", written(5000), (*os.File).Close},
+	{"open large fsync", written(3 << 20), (*os.File).Sync},
+	{"open large close", written(3 << 20), (*os.File).Close},
+	{"open stream close", written(20 << 20), (*os.File).Close},
+}
+
+// written makes a file and leaves it open.
+func written(size int) func(dir string) (*os.File, error) {
+	return func(dir string) (*os.File, error) {
+		f, err := os.Create(filepath.Join(dir, "written"))
+		if err == nil {
+			_, err = f.Write(harness.Noise(size))
+		}
+		return f, err
+	}
+}
+
+// opened makes calls of openCalls.
+func opened(t *testing.T, m *harness.Mount) (list []call) {
+	t.Helper()
+	for _, c := range openCalls {
+		dir := filepath.Join(m.Dir, c.name)
+		f, err := c.open(dir)
+		harness.Check(t, err)
+		t.Cleanup(func() { _ = f.Close() }) // if it isn't yet
+		list = append(list, call{name: c.name, do: func(string) error { return c.do(f) }})
+	}
+	return list
+}
+
 // TestDeadline has the servers not answer, and wants each call to end within io-timeout, whatever it does on its way down:
 // with EIO, or done if it needs them for nothing. Afterwards the mount works.
 func TestDeadline(t *testing.T) {
@@ -92,10 +135,11 @@ func TestDeadline(t *testing.T) {
 				harness.Check(t, err)
 			}
 			time.Sleep(1200 * time.Millisecond)
+			all := append(opened(t, m), calls...)
 			distance(gone)
 			defer distance(0)
 			var wg sync.WaitGroup
-			for _, c := range calls {
+			for _, c := range all {
 				wg.Go(func() { inTime(t, c, filepath.Join(m.Dir, c.name)) })
 			}
 			wg.Wait()
