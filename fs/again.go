@@ -1,10 +1,13 @@
 package fs
 
 import (
+	"context"
 	"sync"
 	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/graviton-fs/graviton/backend/patience"
 )
 
 // Some requests the kernel sends again when they failed, for one system call: a page that read-ahead didn't get is asked
@@ -17,7 +20,20 @@ const againWithin = 250 * time.Millisecond
 // maxFailures bounds the memory.
 const maxFailures = 1024
 
-// question is what a request asks: for a name in a directory, or for data of an open file.
+// after is the context of a request on an inode. For one system call the kernel sends several, one after the other: an
+// fsync sends what was written, then the times, then itself. When a store was waited for in vain, the next of them tries it
+// only for a moment.
+func (f *FS) after(node uint64) context.Context {
+	if _, ok := f.failed.again(question{node: node}, 0, 0); ok {
+		return patience.With(background(), awayTime)
+	}
+	return background()
+}
+
+// awayTime is that moment.
+const awayTime = time.Second
+
+// question is what a request asks: for a name in a directory, for data of an open file, or for a change of an inode.
 type question struct {
 	node uint64
 	name string

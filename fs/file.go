@@ -137,10 +137,11 @@ func (f *FS) Writev(cancel <-chan struct{}, in *fuse.WriteIn, data [][]byte) (ui
 func (f *FS) Flush(cancel <-chan struct{}, in *fuse.FlushIn) fuse.Status {
 	h, err := f.open.get(in.Fh)
 	if err == nil {
+		ctx := f.after(in.NodeId)
 		unlock := h.Closing(in.LockOwner) // before anything is waited for: the owner may lock again
 		err = callClose(f, cancel, in.Pid, func() error {
-			err := h.Flush(background())
-			if uerr := unlock(background()); err == nil {
+			err := h.Flush(ctx)
+			if uerr := unlock(ctx); err == nil {
 				err = uerr
 			}
 			return err
@@ -153,8 +154,9 @@ func (f *FS) Flush(cancel <-chan struct{}, in *fuse.FlushIn) fuse.Status {
 func (f *FS) Fsync(cancel <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
 	h, err := f.open.get(in.Fh)
 	if err == nil {
+		ctx := f.after(in.NodeId)
 		var told uint64 // stays 0 if the caller left: then the error is for its next fsync or close
-		told, err = call(f, cancel, in.Pid, func() (uint64, error) { return h.SyncUntold(background()) }, nil)
+		told, err = call(f, cancel, in.Pid, func() (uint64, error) { return h.SyncUntold(ctx) }, nil)
 		h.Told(told)
 	}
 	return f.status("fsync", in.NodeId, err)

@@ -52,6 +52,15 @@ func Until(ctx context.Context, limit time.Duration) time.Time {
 	return c.since.Add(limit)
 }
 
+// Waited says that the operation has waited since a time for another one, which got no answer either: that counts, too.
+func Waited(ctx context.Context, since time.Time) {
+	set(ctx, func(c *clock) {
+		if c.since.IsZero() || since.Before(c.since) {
+			c.since = since
+		}
+	})
+}
+
 // Answered is called by a store when a request was answered that is a part of some work: the clock begins anew with the
 // next one, unless the work failed before and is being tried again. Otherwise it could be tried forever.
 func Answered(ctx context.Context) {

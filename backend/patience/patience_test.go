@@ -39,6 +39,9 @@ func TestClock(t *testing.T) {
 		want(t, left(ctx), limit-8*time.Second)
 		patience.Done(ctx)
 		want(t, left(ctx), limit)
+		patience.Done(ctx)
+		patience.Waited(ctx, time.Now().Add(-3*time.Second))
+		want(t, left(ctx), limit-3*time.Second)
 	})
 }
 

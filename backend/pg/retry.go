@@ -37,7 +37,9 @@ func (db *DB) retry(ctx context.Context, run func(ctx context.Context) error) er
 		expired := limited.Err() != nil
 		cancel()
 		if err == nil || !transient(err) && !expired {
-			patience.Done(ctx)
+			if !isKind(err, kindUnavailable) { // which a commit is whose outcome nobody could be asked for
+				patience.Done(ctx)
+			}
 			return err
 		}
 		patience.Failed(ctx)

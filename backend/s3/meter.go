@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -106,15 +107,22 @@ func (m Metrics) Monthly(p Prices, now time.Time, stored int64) float64 {
 	return cost
 }
 
+// errAway is the end of an operation that has waited for the server as long as it may.
+var errAway = errors.New("the server doesn't answer")
+
 // meteredClient counts what goes through an HTTP client, each attempt of its own, and tells the operations that wait of
 // answers.
 type meteredClient struct {
 	inner s3.HTTPClient
 	meter *Meter
+	limit time.Duration // how long an operation waits for answers
 }
 
 // Do implements s3.HTTPClient.
 func (c *meteredClient) Do(r *http.Request) (*http.Response, error) {
+	if time.Until(patience.Until(r.Context(), c.limit)) <= 0 {
+		return nil, errAway
+	}
 	op := awsmiddleware.GetOperationName(r.Context())
 	c.meter.sent(op, r.ContentLength)
 	resp, err := c.inner.Do(r)

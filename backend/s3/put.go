@@ -54,7 +54,7 @@ func (s *Store) put(
 		return s.wrap(ctx, "put", key, s.putLarge(ctx, key, r, size, attr, class))
 	}
 	// The buffer counts as a part, so that memory is bounded however many put at once.
-	if err := s.parts.Acquire(ctx, 1); err != nil {
+	if err := s.acquirePart(ctx); err != nil {
 		return s.wrap(ctx, "put", key, err)
 	}
 	defer s.parts.Release(1)
@@ -201,7 +201,7 @@ func (s *Store) partSizeFor(size int64) (int64, error) {
 
 // copyPart reads a part of r and puts it.
 func (s *Store) copyPart(ctx context.Context, u *upload, r io.ReaderAt, n int, size int64) error {
-	if err := s.parts.Acquire(ctx, 1); err != nil {
+	if err := s.acquirePart(ctx); err != nil {
 		return err
 	}
 	defer s.parts.Release(1)

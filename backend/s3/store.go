@@ -33,6 +33,7 @@ type Store struct {
 	opening atomic.Bool // while Open runs
 
 	parts *semaphore.Weighted // requests that carry a part
+	away  atomic.Int64        // when a request was given up last, in Unix nanoseconds
 	ahead *semaphore.Weighted // chunks read ahead
 	bufs  sync.Pool           // of PartSize
 	chunk sync.Pool           // of chunkSize

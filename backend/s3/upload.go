@@ -104,7 +104,7 @@ func (u *upload) PutPartv(ctx context.Context, n int, p blob.Vector) error {
 }
 
 func (u *upload) putPart(ctx context.Context, n int, p blob.Vector) error {
-	if err := u.s.parts.Acquire(ctx, 1); err != nil {
+	if err := u.s.acquirePart(ctx); err != nil {
 		return err
 	}
 	defer u.s.parts.Release(1)

@@ -3,8 +3,10 @@ package volume
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
+	"github.com/graviton-fs/graviton/backend/patience"
 )
 
 // OpenFlags says what a handle is for.
@@ -71,7 +73,7 @@ func (n *node) openShared(ctx context.Context, flags OpenFlags) (*Handle, error)
 		n.v.nodes.put(n)
 		return nil, err
 	}
-	n.flushing.Lock()
+	n.v.lockOver(ctx, &n.flushing)
 	rec, err := n.reload(ctx)
 	n.flushing.Unlock()
 	if err == nil {
@@ -115,7 +117,7 @@ func (n *node) newHandle(flags OpenFlags) *Handle {
 func (h *Handle) Flush(ctx context.Context) error {
 	var err error
 	if h.flags.Write || h.n.unborn.Load() {
-		err = h.n.commit(ctx, nil)
+		err = h.n.commit(h.failing(ctx), nil)
 	}
 	_, err = h.outcome(err)
 	h.n.mu.Lock()
@@ -124,6 +126,17 @@ func (h *Handle) Flush(ctx context.Context) error {
 		err = h.n.unsent.since(h.toldKernel)
 	}
 	return err
+}
+
+// failing is ctx, or one that waits for the stores for a moment only, if they were waited for in vain just now: for an
+// upload of the file, or for data that is lost already, which is reported whatever becomes of the rest.
+func (h *Handle) failing(ctx context.Context) context.Context {
+	h.n.mu.Lock()
+	defer h.n.mu.Unlock()
+	if isAway(h.n.errs.since(h.told)) || time.Since(h.n.away) < awayTime {
+		return patience.With(ctx, awayTime)
+	}
+	return ctx
 }
 
 // outcome returns what an fsync or close has to report after its own commit, and up to which of the node's errors that
@@ -151,6 +164,7 @@ func (h *Handle) SyncUntold(ctx context.Context) (upTo uint64, err error) {
 	h.n.mu.Lock()
 	h.toldKernel = h.n.unsent.n // had it not told them, it would not have sent this
 	h.n.mu.Unlock()
+	ctx = h.failing(ctx)
 	// What else was made goes first, so that the commit makes it durable, too.
 	unsettled := h.n.v.settle(ctx, func(_ namespace.DentryKey, n *node) bool { return n != h.n })
 	synced, err := h.n.commitSynced(ctx)

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/graviton-fs/graviton/backend/blob"
 	"github.com/graviton-fs/graviton/backend/patience"
@@ -56,7 +57,7 @@ func (n *node) feed(ctx context.Context, lo, hi uint64) {
 		n.mu.Lock()
 		s := n.stream
 		if s == nil {
-			start := n.streamable()
+			start := n.streamable() && time.Since(n.away) > awayTime
 			n.mu.Unlock()
 			if !start {
 				break
@@ -127,6 +128,11 @@ func (n *node) startStream(ctx context.Context) *stream {
 	key := n.v.newKey()
 	up, err := n.v.blobs.NewUpload(ctx, key, n.hints())
 	if err != nil {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if isAway(err) {
+			n.away = time.Now()
+		}
 		return nil
 	}
 	s := &stream{key: key, up: up, partSize: uint64(up.PartSize()), slots: make(chan struct{}, n.v.cfg.Parts)}

@@ -75,6 +75,7 @@ type Volume struct {
 	lost       atomic.Bool   // see LostCommits
 	ousted     atomic.Bool   // see oust
 	full       atomic.Int64  // when the store was full last, in Unix nanoseconds
+	away       atomic.Int64  // the same of when a store was found away
 	commits    atomic.Uint64 // of files' data, ended so far
 	changes    atomic.Uint64 // transactions, ended so far
 	part       uint64        // size of an upload's part, as far as it matters for when a stream begins
