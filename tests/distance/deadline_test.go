@@ -42,7 +42,7 @@ var calls = []call{
 	{"rename", putLarge, func(dir string) error {
 		return unix.Rename(filepath.Join(dir, "large"), filepath.Join(dir, "other"))
 	}},
-	{"stream close", nil, func(dir string) error { return store(filepath.Join(dir, "large"), 40<<20, false) }},
+	{"stream close", nil, func(dir string) error { return store(filepath.Join(dir, "large"), 20<<20, false) }},
 }
 
 func putLarge(dir string) error { return store(filepath.Join(dir, "large"), 3<<20, true) }
