@@ -67,39 +67,6 @@ func Serve(socket string, admin Admin, daemon Daemon, profile bool, log *slog.Lo
 	return s, nil
 }
 
-// stopPatience is how long Stop waits for commands that are told to end.
-const stopPatience = 10 * time.Second
-
-// Stop ends the commands that work with the volume, which is about to be closed, and refuses others. The daemon still
-// answers for itself.
-func (s *Server) Stop() {
-	s.stop()
-	ended := make(chan struct{})
-	go func() {
-		s.busy.Lock() // for good
-		close(ended)
-	}()
-	select {
-	case <-ended:
-	case <-time.After(stopPatience):
-		s.log.Warn("a command goes on while the volume is closed")
-	}
-}
-
-var errUnmounting = errors.New("the volume is being unmounted")
-
-// volumeWork passes requests on until Stop.
-func (s *Server) volumeWork(next http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if s.work.Err() == nil && s.busy.TryRLock() {
-			defer s.busy.RUnlock()
-			next(w, r)
-			return
-		}
-		s.reply(func(*http.Request) (any, error) { return nil, errUnmounting })(w, r)
-	}
-}
-
 // Close waits a moment for the answers under way and stops.
 func (s *Server) Close() {
 	s.stop()
