@@ -123,6 +123,7 @@ type UnmountResult struct {
 	Done    bool     `json:"done"`
 	Holders []Holder `json:"holders,omitempty"` // why not
 	Error   string   `json:"error,omitempty"`   // of the flush that followed it
+	Left    string   `json:"left,omitempty"`    // what another daemon or the next mount has to clean up
 }
 
 // kinds are the errors that keep their identity through the socket.

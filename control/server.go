@@ -12,6 +12,7 @@ import (
 	"net/http/pprof"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/graviton-fs/graviton/backend/blob"
@@ -33,6 +34,9 @@ type Server struct {
 	log    *slog.Logger
 	http   *http.Server
 	done   chan struct{}
+	work   context.Context // of the requests for the volume
+	stop   context.CancelFunc
+	busy   sync.RWMutex // held shared by each of them
 }
 
 // Serve listens on the socket and answers in the background until Close. With profile it serves pprof too.
@@ -46,9 +50,13 @@ func Serve(socket string, admin Admin, daemon Daemon, profile bool, log *slog.Lo
 		return nil, errors.Join(fmt.Errorf("control socket: %w", err), ln.Close())
 	}
 	s := &Server{admin: admin, daemon: daemon, log: log, done: make(chan struct{})}
+	s.work, s.stop = context.WithCancel(context.Background())
 	mux := http.NewServeMux()
 	s.routes(mux, profile)
-	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	s.http = &http.Server{
+		Handler: mux, ReadHeaderTimeout: 10 * time.Second,
+		BaseContext: func(net.Listener) context.Context { return s.work },
+	}
 	panics.Go(func() {
 		defer close(s.done)
 		if err := s.http.Serve(peerListener{ln, log}); !errors.Is(err, http.ErrServerClosed) {
@@ -60,6 +68,7 @@ func Serve(socket string, admin Admin, daemon Daemon, profile bool, log *slog.Lo
 
 // Close waits a moment for the answers under way and stops.
 func (s *Server) Close() {
+	s.stop()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	if s.http.Shutdown(ctx) != nil {
@@ -70,42 +79,45 @@ func (s *Server) Close() {
 
 func (s *Server) routes(mux *http.ServeMux, profile bool) {
 	mux.HandleFunc("GET /v1/ping", s.reply(func(*http.Request) (any, error) { return struct{}{}, nil }))
-	mux.HandleFunc("GET /v1/status", s.reply(func(r *http.Request) (any, error) { return s.daemon.Status(r.Context()) }))
+	mux.HandleFunc("GET /v1/status", s.reply(func(r *http.Request) (any, error) {
+		return s.daemon.Status(context.WithoutCancel(r.Context())) // it has a time limit
+	}))
 	mux.HandleFunc("POST /v1/unmount", s.reply(func(r *http.Request) (any, error) {
 		return s.daemon.Unmount(context.WithoutCancel(r.Context()), r.FormValue("lazy") == "true"), nil
 	}))
-	mux.HandleFunc("GET /v1/stat", s.reply(func(r *http.Request) (any, error) {
+	work := func(pattern string, h http.HandlerFunc) { mux.HandleFunc(pattern, s.volumeWork(h)) }
+	work("GET /v1/stat", s.reply(func(r *http.Request) (any, error) {
 		return s.admin.StatPath(r.Context(), r.FormValue("path"))
 	}))
-	mux.HandleFunc("POST /v1/gc", s.reply(func(r *http.Request) (any, error) {
+	work("POST /v1/gc", s.reply(func(r *http.Request) (any, error) {
 		grace, err := time.ParseDuration(r.FormValue("grace"))
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", blob.ErrInvalid, err)
 		}
 		return s.admin.Collect(r.Context(), grace, r.FormValue("full") == "true")
 	}))
-	mux.HandleFunc("POST /v1/fsck", s.fsck)
-	mux.HandleFunc("POST /v1/compact", s.compact)
-	mux.HandleFunc("GET /v1/dump", func(w http.ResponseWriter, r *http.Request) {
+	work("POST /v1/fsck", s.fsck)
+	work("POST /v1/compact", s.compact)
+	work("GET /v1/dump", func(w http.ResponseWriter, r *http.Request) {
 		s.bytes(w, r, func(out io.Writer) error { return s.admin.Dump(r.Context(), out) })
 	})
-	mux.HandleFunc("GET /v1/blobs", s.listBlobs)
-	mux.HandleFunc("GET /v1/blobs/{key}", s.getBlob)
-	mux.HandleFunc("GET /v1/blobs/{key}/info", s.reply(func(r *http.Request) (any, error) {
+	work("GET /v1/blobs", s.listBlobs)
+	work("GET /v1/blobs/{key}", s.getBlob)
+	work("GET /v1/blobs/{key}/info", s.reply(func(r *http.Request) (any, error) {
 		key, err := blob.ParseKey(r.PathValue("key"))
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", blob.ErrInvalid, err)
 		}
 		return s.admin.StatBlob(r.Context(), key)
 	}))
-	mux.HandleFunc("DELETE /v1/blobs/{key}", s.reply(func(r *http.Request) (any, error) {
+	work("DELETE /v1/blobs/{key}", s.reply(func(r *http.Request) (any, error) {
 		key, err := blob.ParseKey(r.PathValue("key"))
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", blob.ErrInvalid, err)
 		}
 		return struct{}{}, s.admin.RemoveBlob(r.Context(), key)
 	}))
-	mux.HandleFunc("POST /v1/blobs", s.reply(func(r *http.Request) (any, error) {
+	work("POST /v1/blobs", s.reply(func(r *http.Request) (any, error) {
 		var key blob.Key
 		if k := r.URL.Query().Get("key"); k != "" {
 			var err error
@@ -137,6 +149,9 @@ func (s *Server) reply(fn func(r *http.Request) (any, error)) http.HandlerFunc {
 			answer, err = json.Marshal(value)
 		}
 		w.Header().Set("Content-Type", "application/json")
+		if err != nil && !errors.Is(err, errUnmounting) && s.work.Err() != nil {
+			err = fmt.Errorf("%w: %w", errUnmounting, err)
+		}
 		if err != nil {
 			w.WriteHeader(http.StatusConflict)
 			answer, _ = json.Marshal(failure{err.Error(), kindOf(err)}) // strings, which always can be

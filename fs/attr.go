@@ -1,6 +1,8 @@
 package fs
 
 import (
+	"time"
+
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 
@@ -50,13 +52,13 @@ const fieldsSet = fuse.FATTR_MODE | fuse.FATTR_UID | fuse.FATTR_GID | fuse.FATTR
 
 // SetAttr answers chmod, chown, truncate and utimensat.
 func (f *FS) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) fuse.Status {
-	set := attrToSet(in)
+	set, begun := attrToSet(in), time.Now()
 	ino := namespace.Ino(in.NodeId)
 	rec, err := call(f, cancel, in.Pid, func() (*namespace.Inode, error) {
 		return f.vol.SetAttr(background(), ino, set)
 	}, nil)
 	if err != nil {
-		return f.status("setattr", in.NodeId, err)
+		return f.failed.note(question{node: in.NodeId}, 0, 0, f.status("setattr", in.NodeId, err), begun)
 	}
 	out.SetTimeout(f.timeout)
 	fillAttr(&out.Attr, rec)

@@ -1,6 +1,8 @@
 package fs
 
 import (
+	"time"
+
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 
@@ -92,11 +94,15 @@ func (f *FS) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.Rea
 	if err != nil {
 		return nil, f.status("read", in.NodeId, err)
 	}
+	begun, q, to := time.Now(), question{fh: in.Fh}, in.Offset+uint64(in.Size)
+	if s, ok := f.failed.again(q, in.Offset, to); ok {
+		return nil, s
+	}
 	ctx, end := interruptible(cancel, in.Pid)
 	defer end()
 	n, err := h.Read(ctx, buf[:min(len(buf), int(in.Size))], in.Offset)
 	if err != nil {
-		return nil, f.status("read", in.NodeId, err)
+		return nil, f.failed.note(q, in.Offset, to, f.status("read", in.NodeId, err), begun)
 	}
 	return fuse.ReadResultData(buf[:n]), fuse.OK
 }
@@ -131,10 +137,11 @@ func (f *FS) Writev(cancel <-chan struct{}, in *fuse.WriteIn, data [][]byte) (ui
 func (f *FS) Flush(cancel <-chan struct{}, in *fuse.FlushIn) fuse.Status {
 	h, err := f.open.get(in.Fh)
 	if err == nil {
-		owner := in.LockOwner
+		ctx := f.after(in.NodeId)
+		unlock := h.Closing(in.LockOwner) // before anything is waited for: the owner may lock again
 		err = callClose(f, cancel, in.Pid, func() error {
-			err := h.Flush(background())
-			if uerr := h.UnlockAll(background(), owner); err == nil {
+			err := h.Flush(ctx)
+			if uerr := unlock(ctx); err == nil {
 				err = uerr
 			}
 			return err
@@ -147,8 +154,9 @@ func (f *FS) Flush(cancel <-chan struct{}, in *fuse.FlushIn) fuse.Status {
 func (f *FS) Fsync(cancel <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
 	h, err := f.open.get(in.Fh)
 	if err == nil {
+		ctx := f.after(in.NodeId)
 		var told uint64 // stays 0 if the caller left: then the error is for its next fsync or close
-		told, err = call(f, cancel, in.Pid, func() (uint64, error) { return h.SyncUntold(background()) }, nil)
+		told, err = call(f, cancel, in.Pid, func() (uint64, error) { return h.SyncUntold(ctx) }, nil)
 		h.Told(told)
 	}
 	return f.status("fsync", in.NodeId, err)

@@ -13,6 +13,7 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
+	"github.com/graviton-fs/graviton/backend/patience"
 	"github.com/graviton-fs/graviton/fs/volume"
 )
 
@@ -29,6 +30,7 @@ type FS struct {
 	cached  bool     // the kernel's write-back cache is on, since no other daemon changes the volume
 	workers *workers // of requests to stores that may be away for long, see call; nil if they never are
 	open    handleTable
+	failed  failures // of requests that the kernel sends twice
 }
 
 var _ fuse.RawFileSystem = (*FS)(nil)
@@ -36,7 +38,7 @@ var _ fuse.RawFileSystem = (*FS)(nil)
 func newFS(vol *volume.Volume, timeout time.Duration, cached, patient bool) *FS {
 	f := &FS{
 		RawFileSystem: fuse.NewDefaultRawFileSystem(), vol: vol, timeout: timeout, cached: cached,
-		open: handleTable{m: map[uint64]*volume.Handle{}},
+		open: handleTable{m: map[uint64]*volume.Handle{}}, failed: failures{m: map[question]failure{}},
 	}
 	if patient {
 		f.workers = newWorkers()
@@ -70,8 +72,9 @@ func (f *FS) status(op string, ino uint64, err error) fuse.Status {
 	return fuse.Status(no)
 }
 
-// background is the context of operations that are short, or that must not stop half way.
-func background() context.Context { return context.Background() }
+// background is the context of operations that are short, or that must not stop half way. It carries the operation's
+// clock, so that io-timeout is that of all it does.
+func background() context.Context { return patience.With(context.Background(), 0) }
 
 // fillAttr translates an inode.
 func fillAttr(out *fuse.Attr, rec *namespace.Inode) {

@@ -38,7 +38,7 @@ type request struct {
 // interruptible returns a request's context and what to call when the request ends.
 func interruptible(cancel <-chan struct{}, pid uint32) (context.Context, func()) {
 	r := &request{
-		Context: context.Background(), cancel: cancel, pid: pid,
+		Context: background(), cancel: cancel, pid: pid,
 		done: make(chan struct{}), quit: make(chan struct{}),
 	}
 	return r, func() { close(r.quit) }

@@ -2,6 +2,7 @@ package fs
 
 import (
 	"errors"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
@@ -12,9 +13,12 @@ import (
 
 // Lookup finds a name. That a name is missing is an answer too, which the kernel may keep.
 func (f *FS) Lookup(cancel <-chan struct{}, in *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
-	dir := namespace.Ino(in.NodeId)
+	dir, begun, q := namespace.Ino(in.NodeId), time.Now(), question{node: in.NodeId, name: name}
 	if name == "." || name == ".." {
 		return f.lookupHandle(cancel, in, name, out)
+	}
+	if s, ok := f.failed.again(q, 0, 0); ok {
+		return s
 	}
 	rec, err := call(f, cancel, in.Pid, func() (*namespace.Inode, error) {
 		return f.vol.Lookup(background(), dir, name)
@@ -24,7 +28,7 @@ func (f *FS) Lookup(cancel <-chan struct{}, in *fuse.InHeader, name string, out 
 		return fuse.OK // with node id 0: a negative entry
 	}
 	if err != nil {
-		return f.status("lookup", in.NodeId, err)
+		return f.failed.note(q, 0, 0, f.status("lookup", in.NodeId, err), begun)
 	}
 	f.fillEntry(out, rec)
 	return fuse.OK

@@ -119,7 +119,13 @@ type InodeWant struct {
 	Xattrs   int  // in a View: also so many of its xattrs
 	Orphan   bool // also its Orphan
 	Holds    bool // also its Holds
+	// Touching, unless nil, says that fn asks only for those Holds that have a byte in it: a scan of the inode's Holds may
+	// leave out the others.
+	Touching *Span
 }
+
+// Span is the bytes From to To, both of them included.
+type Span struct{ From, To uint64 }
 
 // EntryWant asks for a directory entry and the inode that it leads to, both with the same Lock.
 type EntryWant struct {

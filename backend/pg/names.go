@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
+	"github.com/graviton-fs/graviton/backend/patience"
 	"github.com/graviton-fs/graviton/panics"
 )
 
@@ -92,7 +93,7 @@ func newNames(db *DB) *names {
 		origin: int64(binary.BigEndian.Uint64(random[:])), channel: "graviton_" + db.cfg.Schema,
 	}
 	s.notFound = &namespace.Error{Op: "get", Store: s.store, Err: namespace.ErrNotFound}
-	s.syncer.init(s.flushLog)
+	s.syncer.init(db.cfg.IOTimeout, s.flushLog)
 	s.notify.init()
 	s.memory.init()
 	return s
@@ -171,6 +172,7 @@ func (s *names) View(ctx context.Context, want namespace.Want, fn func(tx namesp
 
 // retry is DB.retry for what may take longer than IOTimeout while it gets on: each exchange has that time.
 func (s *names) retry(ctx context.Context, run func(ctx context.Context) error) error {
+	ctx = patience.Ensure(ctx, s.db.cfg.IOTimeout)
 	return s.db.retry(ctx, func(context.Context) error { return run(ctx) })
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
+	"github.com/graviton-fs/graviton/backend/patience"
 	"github.com/graviton-fs/graviton/panics"
 )
 
@@ -40,11 +41,11 @@ type doubt struct {
 func (u *update) resolve(ctx context.Context, d doubt, cause error) error {
 	u.s.stats.lost.Add(1)
 	look := ctx
-	left := max(time.Until(d.sent.Add(u.s.db.cfg.IOTimeout)), resolveLate)
+	left := max(time.Until(patience.Until(ctx, u.s.db.cfg.IOTimeout)), resolveLate)
 	if ctx.Err() != nil {
 		look, left = context.WithoutCancel(ctx), resolveLate
 	}
-	look, stop := context.WithTimeout(look, left)
+	look, stop := context.WithTimeout(patience.With(look, left), left)
 	defer stop()
 	done := false
 	err := u.s.retry(look, func(ctx context.Context) (err error) {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/graviton-fs/graviton/backend/patience"
 )
 
 const (
@@ -18,22 +20,29 @@ const (
 	warnEvery = time.Minute
 )
 
-// retry runs run until it succeeds, fails for good, or has failed for IOTimeout for reasons that pass: a connection
-// that was lost, a server that starts, another transaction in the way. run must be one that may be run again, whether or
+// retry runs run until it succeeds, fails for good, or the operation's patience is over while it fails for reasons that
+// pass: a connection that was lost, a server that starts, another transaction in the way. The operation is the context's,
+// see patience; without one it is this call, and its patience IOTimeout. run must be one that may be run again, whether or
 // not the server did what was asked before. Its errors are translated.
 //
-// run gets a context that ends after IOTimeout, so that a server that hangs is given up too.
+// run gets a context that ends with the patience, so that a server that hangs is given up too.
 func (db *DB) retry(ctx context.Context, run func(ctx context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	limited, cancel := context.WithTimeout(ctx, db.cfg.IOTimeout)
-	defer cancel()
+	ctx = patience.Ensure(ctx, db.cfg.IOTimeout)
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		limited, cancel := context.WithDeadline(ctx, patience.Until(ctx, db.cfg.IOTimeout))
 		err := db.translate(run(limited))
-		if err == nil || !transient(err) && limited.Err() == nil {
+		expired := limited.Err() != nil
+		cancel()
+		if err == nil || !transient(err) && !expired {
+			if !isKind(err, kindUnavailable) { // which a commit is whose outcome nobody could be asked for
+				patience.Done(ctx)
+			}
 			return err
 		}
+		patience.Failed(ctx)
 		if ctx.Err() != nil {
 			return callersError(ctx, err)
 		}
@@ -44,13 +53,16 @@ func (db *DB) retry(ctx context.Context, run func(ctx context.Context) error) er
 		if full(err) {
 			db.warnFull(err)
 		}
-		select {
-		case <-limited.Done():
-			if ctx.Err() != nil {
+		left := time.Until(patience.Until(ctx, db.cfg.IOTimeout))
+		if left > 0 {
+			select {
+			case <-ctx.Done():
 				return callersError(ctx, err)
+			case <-time.After(min(left, pause/2+rand.N(pause))):
 			}
+		}
+		if left <= 0 || time.Until(patience.Until(ctx, db.cfg.IOTimeout)) <= 0 {
 			return &serverError{kindUnavailable, fmt.Errorf("no success for %v: %w", db.cfg.IOTimeout, withoutDeadline(err))}
-		case <-time.After(pause/2 + rand.N(pause)):
 		}
 	}
 }
@@ -91,9 +103,11 @@ func (db *DB) warnFull(err error) {
 	}
 }
 
-// acquire takes a connection out of the pool, for at most ConnectionTimeout. The caller releases it.
+// acquire takes a connection out of the pool, for at most ConnectionTimeout, and no longer than the operation's patience.
+// The caller releases it.
 func (db *DB) acquire(ctx context.Context) (*pgxpool.Conn, error) {
-	limited, cancel := context.WithTimeout(ctx, db.cfg.ConnectionTimeout)
+	wait := min(db.cfg.ConnectionTimeout, time.Until(patience.Until(ctx, db.cfg.IOTimeout)))
+	limited, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	conn, err := db.pool.Acquire(limited)
 	if err == nil {

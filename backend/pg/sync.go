@@ -8,12 +8,14 @@ import (
 	"time"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
+	"github.com/graviton-fs/graviton/backend/patience"
 )
 
 // syncer flushes the server's log for many callers at once: those who come while a flush is running share the next one,
 // because the running one may have begun before their commits.
 type syncer struct {
-	run func(ctx context.Context) error
+	run     func(ctx context.Context) error
+	timeout time.Duration // how long a caller waits for others' flushes, as for the server itself
 
 	turn chan struct{} // held while a flush runs
 	mu   sync.Mutex
@@ -25,13 +27,16 @@ type syncRound struct {
 	err  error
 }
 
-func (s *syncer) init(run func(ctx context.Context) error) {
-	s.run = run
+func (s *syncer) init(timeout time.Duration, run func(ctx context.Context) error) {
+	s.run, s.timeout = run, timeout
 	s.turn = make(chan struct{}, 1)
 }
 
 // sync returns once everything that was committed before the call is on the server's disk.
 func (s *syncer) sync(ctx context.Context) error {
+	ctx = patience.Ensure(ctx, s.timeout)
+	late := time.NewTimer(time.Until(patience.Until(ctx, s.timeout)))
+	defer late.Stop()
 	for {
 		s.mu.Lock()
 		r := s.next
@@ -44,6 +49,8 @@ func (s *syncer) sync(ctx context.Context) error {
 		case <-r.done:
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-late.C:
+			return &serverError{kindUnavailable, errNoFlush}
 		case s.turn <- struct{}{}:
 			s.lead(ctx, r)
 			<-s.turn
@@ -55,6 +62,8 @@ func (s *syncer) sync(ctx context.Context) error {
 		return r.err
 	}
 }
+
+var errNoFlush = errors.New("the server doesn't answer those who came before")
 
 var errLeaderLeft = errors.New("the flush was cancelled")
 

@@ -10,6 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/graviton-fs/graviton/backend/patience"
 )
 
 // statement is one of several that are sent together.
@@ -46,10 +48,10 @@ func (s *session) pid() uint32 {
 	return conn.PID()
 }
 
-// exchange sends statements together and reads what comes back: one round trip. After an error of one the server skips
-// the rest.
+// exchange sends statements together and reads what comes back: one round trip, for which the operation's patience is
+// waited. After an error of one the server skips the rest.
 func (s *session) exchange(outer context.Context, list []statement) error {
-	ctx, stop := context.WithTimeout(outer, s.timeout)
+	ctx, stop := context.WithDeadline(outer, patience.Until(outer, s.timeout))
 	defer stop()
 	batch := &pgx.Batch{}
 	for i := range list {
@@ -68,6 +70,9 @@ func (s *session) exchange(outer context.Context, list []statement) error {
 	}
 	if err := results.Close(); first == nil {
 		first = err
+	}
+	if first == nil {
+		patience.Answered(outer)
 	}
 	if first != nil && ctx.Err() != nil && outer.Err() == nil {
 		return &serverError{kindLost, fmt.Errorf("the server doesn't answer for %v", s.timeout)}

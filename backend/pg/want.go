@@ -1,6 +1,8 @@
 package pg
 
 import (
+	"math"
+
 	"github.com/graviton-fs/graviton/backend/namespace"
 )
 
@@ -27,7 +29,7 @@ const (
 	entryXattrs = "SELECT " + joinedXattr + " FROM dentries d JOIN xattrs x ON x.ino = d.ino " +
 		"WHERE d.parent = $1 AND d.name = $2 ORDER BY x.name LIMIT $3"
 	inodeExtents = "SELECT " + bareExtent + " FROM extents e WHERE e.ino = $1 ORDER BY e.end_off LIMIT $2"
-	inodeHolds   = "SELECT " + holdColumns + " FROM holds WHERE ino = $1 ORDER BY id LIMIT $2"
+	inodeHolds   = "SELECT " + holdColumns + " FROM holds WHERE ino = $1 AND start_off <= $3 AND end_off >= $2 ORDER BY id LIMIT $4"
 	inodeXattrs  = "SELECT " + joinedXattr + " FROM xattrs x WHERE x.ino = $1 ORDER BY x.name LIMIT $2"
 	// The extents that touch a range, one that ends where it begins, and one behind it, by which a scan sees its end.
 	wantedExtents = "(SELECT " + extentColumns + " FROM extents WHERE ino = $1 AND end_off BETWEEN $2 AND $3 " +
@@ -112,8 +114,7 @@ func (t *tx) wantInodes(wants []namespace.InodeWant) []statement {
 			list = append(list, t.wantRecord(namespace.OrphanKey{Ino: w.Ino}))
 		}
 		if w.Holds {
-			list = append(list, t.wantGroup(inodeHolds, takeHold, func() namespace.Key { return namespace.HoldKey{Ino: w.Ino} },
-				wantHolds, int64(w.Ino), int64(wantHolds)))
+			list = append(list, t.wantHolds(w))
 		}
 		if w.Xattrs > 0 {
 			list = append(list, t.wantGroup(inodeXattrs, takeXattr, func() namespace.Key { return namespace.XattrKey{Ino: w.Ino} },
@@ -127,6 +128,16 @@ func (t *tx) wantInodes(wants []namespace.InodeWant) []statement {
 		}
 	}
 	return list
+}
+
+// wantHolds fetches the first holds of an inode; of those that touch a span it fetches all that there usually are.
+func (t *tx) wantHolds(w namespace.InodeWant) statement {
+	span := namespace.Span{To: math.MaxInt64}
+	if w.Touching != nil {
+		span = *w.Touching
+	}
+	return t.wantGroup(inodeHolds, takeHold, func() namespace.Key { return namespace.HoldKey{Ino: w.Ino} },
+		wantHolds, int64(w.Ino), int64(span.From), int64(span.To), int64(wantHolds))
 }
 
 // wantEntry fetches an entry and what it leads to. In an Update its inode is locked in between: the entry itself, which

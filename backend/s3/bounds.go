@@ -82,7 +82,7 @@ func (s *Store) objects(ctx context.Context, prefix string) iter.Seq2[types.Obje
 		pages := s3.NewListObjectsV2Paginator(s.client, &s3.ListObjectsV2Input{Bucket: &s.cfg.Bucket, Prefix: &prefix})
 		var p progress
 		for pages.HasMorePages() {
-			page, err := pages.NextPage(ctx, s.retrying())
+			page, err := pages.NextPage(ctx, s.retrying(ctx))
 			if err == nil {
 				last := ""
 				if n := len(page.Contents); n > 0 {

@@ -47,7 +47,7 @@ func newClient(ctx context.Context, cfg Config, meter *Meter) (*s3.Client, *http
 	}
 	hc := httpClient(loaded, min(maxStall, max(time.Second, cfg.IOTimeout/2)))
 	client := s3.NewFromConfig(loaded, func(o *s3.Options) {
-		o.HTTPClient = &meteredClient{inner: delayed(hc, cfg.Delay), meter: meter}
+		o.HTTPClient = &meteredClient{inner: delayed(hc, cfg.Delay), meter: meter, limit: cfg.IOTimeout}
 		o.UsePathStyle = cfg.pathStyle()
 		if cfg.Endpoint != "" {
 			o.BaseEndpoint = aws.String(cfg.Endpoint)

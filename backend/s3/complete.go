@@ -43,7 +43,7 @@ func (u *upload) complete(ctx context.Context, parts int, size int64) error {
 	if err := u.s.exclusive(ctx, u.key, &in.IfNoneMatch); err != nil {
 		return err
 	}
-	try := u.s.attempts()
+	try := u.s.attempts(ctx)
 	_, err = u.s.client.CompleteMultipartUpload(ctx, in, try.option)
 	if err != nil && (refused(err) || code(err) == "NoSuchUpload") {
 		err = u.resolve(ctx, err, try)

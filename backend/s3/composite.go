@@ -53,7 +53,7 @@ func (s *Store) askComposite(ctx context.Context, key blob.Key, etag string, siz
 	}
 	head, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{
 		Bucket: &s.cfg.Bucket, Key: s.object(key), IfMatch: &etag, PartNumber: aws.Int32(1),
-	}, s.retrying())
+	}, s.retrying(ctx))
 	if err != nil {
 		return nil, replaced(err)
 	}

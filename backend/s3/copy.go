@@ -53,7 +53,7 @@ func (u *upload) copyPart(ctx context.Context, n int, from blob.Key, off, size i
 		Bucket: &u.s.cfg.Bucket, Key: u.s.object(u.key), UploadId: &id, PartNumber: aws.Int32(int32(n)),
 		CopySource:      aws.String(copySource(u.s.cfg.Bucket, *u.s.object(from))),
 		CopySourceRange: aws.String(fmt.Sprintf("bytes=%d-%d", off, off+size-1)), CopySourceIfMatch: etag,
-	}, u.s.retrying())
+	}, u.s.retrying(ctx))
 	if refused(err) {
 		return errReplaced
 	}

@@ -23,7 +23,7 @@ func (s *Store) Delete(ctx context.Context, key blob.Key) error {
 		return s.wrap(ctx, "delete", key, err)
 	}
 	s.recent.drop(key)
-	_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.cfg.Bucket, Key: s.object(key)}, s.retrying())
+	_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.cfg.Bucket, Key: s.object(key)}, s.retrying(ctx))
 	if err != nil && missing(err) { // some servers say so
 		err = nil
 	}
@@ -53,7 +53,7 @@ func (s *Store) deleteBatch(ctx context.Context, keys []blob.Key) error {
 	}
 	out, err := s.client.DeleteObjects(ctx, &s3.DeleteObjectsInput{
 		Bucket: &s.cfg.Bucket, Delete: &types.Delete{Objects: objects, Quiet: aws.Bool(true)},
-	}, s.retrying())
+	}, s.retrying(ctx))
 	if st := status(err); st == http.StatusNotImplemented || st == http.StatusMethodNotAllowed {
 		for _, key := range keys {
 			if err := s.Delete(ctx, key); err != nil {

@@ -76,7 +76,7 @@ func (s *Store) askChecksum(ctx context.Context, key blob.Key, etag string) (*ch
 	head, err := settled(ctx, s, key, func() (*s3.HeadObjectOutput, error) {
 		return s.client.HeadObject(ctx, &s3.HeadObjectInput{
 			Bucket: &s.cfg.Bucket, Key: s.object(key), IfMatch: &etag, ChecksumMode: types.ChecksumModeEnabled,
-		}, s.retrying())
+		}, s.retrying(ctx))
 	})
 	if err != nil {
 		return nil, replaced(err)

@@ -74,7 +74,7 @@ func (s *Store) claimed(name string, m marker) error {
 func (s *Store) unused(ctx context.Context) error {
 	out, err := s.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{
 		Bucket: &s.cfg.Bucket, Prefix: &s.cfg.KeyPrefix, MaxKeys: aws.Int32(2),
-	}, s.retrying())
+	}, s.retrying(ctx))
 	if err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func (s *Store) putMeta(ctx context.Context, name string, v any, when putConditi
 	if when.etag != "" {
 		in.IfMatch = &when.etag
 	}
-	out, err := s.client.PutObject(ctx, in, s.retrying())
+	out, err := s.client.PutObject(ctx, in, s.retrying(ctx))
 	if err != nil {
 		return "", err
 	}
@@ -116,7 +116,7 @@ func (s *Store) putMeta(ctx context.Context, name string, v any, when putConditi
 
 // getMeta reads what putMeta wrote.
 func (s *Store) getMeta(ctx context.Context, name string, v any) (*s3.GetObjectOutput, error) {
-	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.cfg.Bucket, Key: &name}, s.retrying())
+	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.cfg.Bucket, Key: &name}, s.retrying(ctx))
 	if err != nil {
 		return nil, err
 	}

@@ -102,12 +102,12 @@ func (s *Store) putMetaFile(ctx context.Context, name string, r io.ReadSeeker) e
 	if s.caps.ConditionalWrites {
 		in.IfNoneMatch = aws.String("*")
 	}
-	_, err = s.client.PutObject(ctx, in, s.retrying())
+	_, err = s.client.PutObject(ctx, in, s.retrying(ctx))
 	if !refused(err) {
 		return err
 	}
 	// An attempt whose answer was lost may have stored it.
-	head, herr := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.cfg.Bucket, Key: in.Key}, s.retrying())
+	head, herr := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.cfg.Bucket, Key: in.Key}, s.retrying(ctx))
 	if herr == nil && head.Metadata[metaWrite] == in.Metadata[metaWrite] {
 		return nil
 	}
@@ -118,7 +118,7 @@ func (s *Store) putMetaFile(ctx context.Context, name string, r io.ReadSeeker) e
 // leaves a part of it in w.
 func (s *Store) GetMeta(ctx context.Context, name string, w io.Writer) error {
 	key := s.cfg.metaPrefix() + name
-	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.cfg.Bucket, Key: &key}, s.retrying())
+	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.cfg.Bucket, Key: &key}, s.retrying(ctx))
 	if err == nil {
 		defer out.Body.Close()
 		err = copyMeta(w, out)
@@ -143,7 +143,7 @@ func (s *Store) DeleteMeta(ctx context.Context, name string) error {
 	if err := s.writable(); err != nil {
 		return s.wrap(ctx, "delete", "", err)
 	}
-	_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.cfg.Bucket, Key: aws.String(s.cfg.metaPrefix() + name)}, s.retrying())
+	_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.cfg.Bucket, Key: aws.String(s.cfg.metaPrefix() + name)}, s.retrying(ctx))
 	if status(err) == http.StatusNotFound {
 		return nil
 	}

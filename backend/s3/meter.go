@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -10,6 +11,8 @@ import (
 
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/graviton-fs/graviton/backend/patience"
 )
 
 // Meter counts the requests of a store, attempts that failed included. All methods may be called concurrently.
@@ -104,14 +107,22 @@ func (m Metrics) Monthly(p Prices, now time.Time, stored int64) float64 {
 	return cost
 }
 
-// meteredClient counts what goes through an HTTP client, each attempt of its own.
+// errAway is the end of an operation that has waited for the server as long as it may.
+var errAway = errors.New("the server doesn't answer")
+
+// meteredClient counts what goes through an HTTP client, each attempt of its own, and tells the operations that wait of
+// answers.
 type meteredClient struct {
 	inner s3.HTTPClient
 	meter *Meter
+	limit time.Duration // how long an operation waits for answers
 }
 
 // Do implements s3.HTTPClient.
 func (c *meteredClient) Do(r *http.Request) (*http.Response, error) {
+	if time.Until(patience.Until(r.Context(), c.limit)) <= 0 {
+		return nil, errAway
+	}
 	op := awsmiddleware.GetOperationName(r.Context())
 	c.meter.sent(op, r.ContentLength)
 	resp, err := c.inner.Do(r)
@@ -119,6 +130,9 @@ func (c *meteredClient) Do(r *http.Request) (*http.Response, error) {
 		return resp, err
 	}
 	bound(op, resp)
+	if resp.StatusCode < http.StatusInternalServerError && resp.StatusCode != http.StatusTooManyRequests {
+		patience.Done(r.Context())
+	}
 	if resp.Body != nil {
 		resp.Body = &meteredBody{resp.Body, c.meter}
 	}

@@ -59,7 +59,7 @@ func (s *Store) probe(ctx context.Context) error {
 	// A listing first: unlike HEAD, its errors have a body that says what is wrong.
 	_, err := s.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{
 		Bucket: &s.cfg.Bucket, Prefix: aws.String(s.cfg.metaPrefix()), MaxKeys: aws.Int32(1),
-	}, s.retrying())
+	}, s.retrying(ctx))
 	if err != nil {
 		return denied(translate(ctx, err), "list")
 	}
@@ -81,7 +81,7 @@ func (s *Store) probe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.cfg.Bucket, Key: key, ChecksumMode: types.ChecksumModeEnabled}, s.retrying())
+	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.cfg.Bucket, Key: key, ChecksumMode: types.ChecksumModeEnabled}, s.retrying(ctx))
 	if err != nil {
 		return denied(translate(ctx, err), "get")
 	}
@@ -90,7 +90,7 @@ func (s *Store) probe(ctx context.Context) error {
 	if out.Metadata[metaWrite] == "" {
 		return fmt.Errorf("%w: the server keeps no metadata (x-amz-meta-…) of objects, by which a volume knows its own", ErrConfig)
 	}
-	_, err = s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.cfg.Bucket, Key: key}, s.retrying())
+	_, err = s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.cfg.Bucket, Key: key}, s.retrying(ctx))
 	if err != nil {
 		return denied(translate(ctx, err), "delete")
 	}
@@ -141,7 +141,7 @@ func (s *Store) probeConditions(ctx context.Context, key *string) error {
 		_, err := s.client.PutObject(ctx, &s3.PutObjectInput{
 			Bucket: &s.cfg.Bucket, Key: key, Body: bytes.NewReader([]byte("probe")), IfMatch: match, IfNoneMatch: noneMatch,
 			Metadata: map[string]string{metaWrite: "probe"},
-		}, s.retrying())
+		}, s.retrying(ctx))
 		return err
 	}
 	if err := put(nil, nil); err != nil {
@@ -158,7 +158,7 @@ func (s *Store) probeConditions(ctx context.Context, key *string) error {
 }
 
 func (s *Store) probeMultipart(ctx context.Context, key *string) error {
-	out, err := s.client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: &s.cfg.Bucket, Key: key}, s.retrying())
+	out, err := s.client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: &s.cfg.Bucket, Key: key}, s.retrying(ctx))
 	if err != nil {
 		if st := status(err); st == http.StatusNotImplemented || st == http.StatusMethodNotAllowed {
 			return nil
@@ -183,7 +183,7 @@ func (s *Store) probeObjectChecksums(ctx context.Context, key *string) (string, 
 	up, err := s.client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
 		Bucket: &s.cfg.Bucket, Key: key, Metadata: map[string]string{metaWrite: "probe"},
 		ChecksumAlgorithm: types.ChecksumAlgorithmCrc32c, ChecksumType: types.ChecksumTypeFullObject,
-	}, s.retrying())
+	}, s.retrying(ctx))
 	if err != nil {
 		return "", unknown(ctx, err)
 	}
@@ -192,14 +192,14 @@ func (s *Store) probeObjectChecksums(ctx context.Context, key *string) (string, 
 	}
 	part, err := s.client.UploadPart(ctx, &s3.UploadPartInput{
 		Bucket: &s.cfg.Bucket, Key: key, UploadId: up.UploadId, PartNumber: aws.Int32(1), Body: bytes.NewReader(data), ChecksumCRC32C: crc,
-	}, s.retrying())
+	}, s.retrying(ctx))
 	if err == nil {
 		_, err = s.client.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
 			Bucket: &s.cfg.Bucket, Key: key, UploadId: up.UploadId, ChecksumType: types.ChecksumTypeFullObject,
 			MultipartUpload: &types.CompletedMultipartUpload{
 				Parts: []types.CompletedPart{{ETag: part.ETag, ChecksumCRC32C: crc, PartNumber: aws.Int32(1)}},
 			},
-		}, s.retrying())
+		}, s.retrying(ctx))
 	}
 	if err != nil && code(err) != "NoSuchUpload" { // which is of a Complete whose answer was lost
 		return "", errors.Join(unknown(ctx, err), s.abortMultipart(ctx, key, up.UploadId))
@@ -217,7 +217,7 @@ func unknown(ctx context.Context, err error) error {
 
 // lifecycle warns about rules that touch our objects. Who may not read them, or a server without them, is no error.
 func (s *Store) lifecycle(ctx context.Context) {
-	out, err := s.client.GetBucketLifecycleConfiguration(ctx, &s3.GetBucketLifecycleConfigurationInput{Bucket: &s.cfg.Bucket}, s.retrying())
+	out, err := s.client.GetBucketLifecycleConfiguration(ctx, &s3.GetBucketLifecycleConfigurationInput{Bucket: &s.cfg.Bucket}, s.retrying(ctx))
 	if err != nil {
 		s.cfg.Logger.Debug("the bucket's lifecycle rules aren't known", "store", s.cfg.name(), "err", translate(ctx, err))
 		return

@@ -16,6 +16,7 @@ import (
 
 	"github.com/graviton-fs/graviton/backend/blob"
 	"github.com/graviton-fs/graviton/backend/blob/contenttype"
+	"github.com/graviton-fs/graviton/backend/patience"
 	"github.com/graviton-fs/graviton/panics"
 )
 
@@ -53,7 +54,7 @@ func (s *Store) put(
 		return s.wrap(ctx, "put", key, s.putLarge(ctx, key, r, size, attr, class))
 	}
 	// The buffer counts as a part, so that memory is bounded however many put at once.
-	if err := s.parts.Acquire(ctx, 1); err != nil {
+	if err := s.acquirePart(ctx); err != nil {
 		return s.wrap(ctx, "put", key, err)
 	}
 	defer s.parts.Release(1)
@@ -90,7 +91,7 @@ func (s *Store) putBytes(ctx context.Context, key blob.Key, data []byte, md map[
 // putOnce sends a PUT of a key that must not exist, and finds out how it ended when the answer was lost.
 func (s *Store) putOnce(ctx context.Context, key blob.Key, in *s3.PutObjectInput) error {
 	var found *s3.HeadObjectOutput
-	try := s.attempts()
+	try := s.attempts(ctx)
 	// A server that refuses a body it hasn't read closes the connection, and its answer may be lost with it, at every
 	// attempt. So a look decides.
 	try.decided = func() bool {
@@ -200,7 +201,7 @@ func (s *Store) partSizeFor(size int64) (int64, error) {
 
 // copyPart reads a part of r and puts it.
 func (s *Store) copyPart(ctx context.Context, u *upload, r io.ReaderAt, n int, size int64) error {
-	if err := s.parts.Acquire(ctx, 1); err != nil {
+	if err := s.acquirePart(ctx); err != nil {
 		return err
 	}
 	defer s.parts.Release(1)
@@ -223,8 +224,11 @@ func (s *Store) copyPart(ctx context.Context, u *upload, r io.ReaderAt, n int, s
 // abortTimeout bounds the clean-up after a failure. What it leaves is found by ListUploads.
 const abortTimeout = 5 * time.Second
 
-// abandon aborts an upload that failed, also when the caller's context has ended.
+// abandon aborts an upload that failed, also when the caller's context has ended. A server that is away isn't asked.
 func (s *Store) abandon(ctx context.Context, u *upload) {
+	if time.Until(patience.Until(ctx, s.patience())) <= 0 {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
 	defer cancel()
 	if err := u.abort(ctx); err != nil {

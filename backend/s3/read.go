@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/graviton-fs/graviton/backend/blob"
+	"github.com/graviton-fs/graviton/backend/patience"
 	"github.com/graviton-fs/graviton/panics"
 )
 
@@ -44,7 +45,7 @@ func (s *Store) get(ctx context.Context, key blob.Key, off, n int64, etag string
 	if etag != "" {
 		in.IfMatch = &etag
 	}
-	out, err := settled(ctx, s, key, func() (*s3.GetObjectOutput, error) { return s.client.GetObject(ctx, in, s.retrying()) })
+	out, err := settled(ctx, s, key, func() (*s3.GetObjectOutput, error) { return s.client.GetObject(ctx, in, s.retrying(ctx)) })
 	switch {
 	case err == nil:
 	case code(err) == "InvalidRange" || status(err) == http.StatusRequestedRangeNotSatisfiable:
@@ -86,7 +87,7 @@ func contentRange(h string) (start, total int64, ok bool) {
 func (s *Store) fill(ctx context.Context, key blob.Key, p blob.Vector, off int64, etag string) (*piece, error) {
 	var first *piece
 	done, size := 0, p.Len()
-	until, failures := time.Now().Add(s.patience()), 0
+	until, failures := patience.Until(ctx, s.patience()), 0
 	for {
 		got, err := s.get(ctx, key, off+int64(done), int64(size-done), etag)
 		if err != nil {

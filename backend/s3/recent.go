@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/graviton-fs/graviton/backend/blob"
+	"github.com/graviton-fs/graviton/backend/patience"
 )
 
 // recent remembers the blobs that this process stored a short time ago: on a store that is only eventually consistent
@@ -60,7 +61,7 @@ func (r *recent) has(key blob.Key) bool {
 
 // settled runs a read of a key again while it says that a blob stored just now is missing, within IOTimeout.
 func settled[T any](ctx context.Context, s *Store, key blob.Key, read func() (T, error)) (T, error) {
-	until := time.Now().Add(s.patience())
+	until := patience.Until(ctx, s.patience())
 	for n := 1; ; n++ {
 		v, err := read()
 		if err == nil || !missing(err) || !s.recent.has(key) || time.Now().After(until) {

@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"math/rand/v2"
@@ -13,6 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
+
+	"github.com/graviton-fs/graviton/backend/patience"
 )
 
 const (
@@ -72,6 +75,7 @@ func neverRetried(err error) aws.Ternary {
 type attempts struct {
 	aws.RetryerV2
 	until    time.Time
+	away     *atomic.Int64 // the store's
 	failures atomic.Int32
 	// decided, where set, is asked after a connection broke, and tells whether the outcome is known without another
 	// attempt.
@@ -84,7 +88,11 @@ func (a *attempts) IsErrorRetryable(err error) bool {
 	if a.decided != nil && status(err) == 0 && a.decided() {
 		return false
 	}
-	return time.Now().Before(a.until) && a.RetryerV2.IsErrorRetryable(err)
+	if !time.Now().Before(a.until) {
+		a.away.Store(time.Now().UnixNano())
+		return false
+	}
+	return a.RetryerV2.IsErrorRetryable(err)
 }
 
 // MaxAttempts implements aws.Retryer: the time decides, not the count.
@@ -96,12 +104,23 @@ func (a *attempts) option(o *s3.Options) { o.Retryer = a }
 // again tells whether the operation was tried more than once, so that an earlier attempt may have had an effect.
 func (a *attempts) again() bool { return a.failures.Load() > 1 }
 
-// attempts starts an operation.
-func (s *Store) attempts() *attempts {
-	return &attempts{RetryerV2: s.retryer, until: time.Now().Add(s.patience())}
+// attempts starts a request of the context's operation, which is given up when that one's patience is over.
+func (s *Store) attempts(ctx context.Context) *attempts {
+	return &attempts{RetryerV2: s.retryer, until: patience.Until(ctx, s.patience()), away: &s.away}
 }
 
-func (s *Store) retrying() func(*s3.Options) { return s.attempts().option }
+// acquirePart waits until the store has a buffer for a part. If those that have them find the server away meanwhile, that
+// counts as waiting for it.
+func (s *Store) acquirePart(ctx context.Context) error {
+	began := time.Now()
+	err := s.parts.Acquire(ctx, 1)
+	if err == nil && s.away.Load() > began.UnixNano() {
+		patience.Waited(ctx, began)
+	}
+	return err
+}
+
+func (s *Store) retrying(ctx context.Context) func(*s3.Options) { return s.attempts(ctx).option }
 
 // patience is how long an operation is tried.
 func (s *Store) patience() time.Duration {

@@ -42,9 +42,9 @@ func rightAdvice(err error) string {
 func (s *Store) probeUploadListing(ctx context.Context, key, id *string) error {
 	_, err := s.client.ListMultipartUploads(ctx, &s3.ListMultipartUploadsInput{
 		Bucket: &s.cfg.Bucket, Prefix: &s.cfg.KeyPrefix, MaxUploads: aws.Int32(1),
-	}, s.retrying())
+	}, s.retrying(ctx))
 	if err == nil {
-		_, err = s.client.ListParts(ctx, &s3.ListPartsInput{Bucket: &s.cfg.Bucket, Key: key, UploadId: id}, s.retrying())
+		_, err = s.client.ListParts(ctx, &s3.ListPartsInput{Bucket: &s.cfg.Bucket, Key: key, UploadId: id}, s.retrying(ctx))
 	}
 	err = translate(ctx, err)
 	if st := status(err); errors.Is(err, ErrDenied) || st == http.StatusNotImplemented || st == http.StatusMethodNotAllowed {

@@ -33,6 +33,7 @@ type Store struct {
 	opening atomic.Bool // while Open runs
 
 	parts *semaphore.Weighted // requests that carry a part
+	away  atomic.Int64        // when a request was given up last, in Unix nanoseconds
 	ahead *semaphore.Weighted // chunks read ahead
 	bufs  sync.Pool           // of PartSize
 	chunk sync.Pool           // of chunkSize
@@ -174,7 +175,7 @@ func (s *Store) stat(ctx context.Context, key blob.Key) (blob.Info, error) {
 }
 
 func (s *Store) head(ctx context.Context, key blob.Key) (*s3.HeadObjectOutput, error) {
-	return s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.cfg.Bucket, Key: s.object(key)}, s.retrying())
+	return s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.cfg.Bucket, Key: s.object(key)}, s.retrying(ctx))
 }
 
 // look is head of a blob that is there, which has to be ours.

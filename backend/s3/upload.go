@@ -32,6 +32,9 @@ type upload struct {
 	starting chan struct{}
 	id       string // the server's; "" before the first part
 	checked  bool   // its parts have checksums
+	// failed is why the server wasn't told when it was tried last, and failedAt when that ended.
+	failed   error
+	failedAt time.Time
 	// life is held shared by what adds parts and exclusively by what ends the upload.
 	life sync.RWMutex
 	done bool
@@ -101,7 +104,7 @@ func (u *upload) PutPartv(ctx context.Context, n int, p blob.Vector) error {
 }
 
 func (u *upload) putPart(ctx context.Context, n int, p blob.Vector) error {
-	if err := u.s.parts.Acquire(ctx, 1); err != nil {
+	if err := u.s.acquirePart(ctx); err != nil {
 		return err
 	}
 	defer u.s.parts.Release(1)
@@ -140,7 +143,7 @@ func (u *upload) sendPart(ctx context.Context, n int, p blob.Vector) error {
 		crc = p.CRC(castagnoli)
 		in.ChecksumCRC32C = crcHeader(crc)
 	}
-	out, err := u.s.client.UploadPart(ctx, in, u.s.retrying())
+	out, err := u.s.client.UploadPart(ctx, in, u.s.retrying(ctx))
 	if err != nil {
 		return err
 	}
@@ -171,6 +174,7 @@ func (u *upload) put(n int, p part) {
 // start makes the multipart upload on its first call. first is the beginning of the first part, or nil if it isn't known
 // yet; check asks for parts with checksums. It returns whether they have some, which the first call decided.
 func (u *upload) start(ctx context.Context, first []byte, check bool) (id string, checked bool, err error) {
+	began := time.Now()
 	select {
 	case u.starting <- struct{}{}:
 	case <-ctx.Done():
@@ -179,6 +183,9 @@ func (u *upload) start(ctx context.Context, first []byte, check bool) (id string
 	defer func() { <-u.starting }()
 	if u.id != "" {
 		return u.id, u.checked, nil
+	}
+	if u.failed != nil && u.failedAt.After(began) {
+		return "", false, u.failed // another part waited for the same, as long as this one
 	}
 	in := &s3.CreateMultipartUploadInput{
 		Bucket: &u.s.cfg.Bucket, Key: u.s.object(u.key), Metadata: u.metadata,
@@ -196,8 +203,11 @@ func (u *upload) start(ctx context.Context, first []byte, check bool) (id string
 		}
 	}
 	// Tried again after a lost answer this leaves a second upload, without parts, which gc aborts.
-	out, err := u.s.client.CreateMultipartUpload(ctx, in, u.s.retrying())
+	out, err := u.s.client.CreateMultipartUpload(ctx, in, u.s.retrying(ctx))
 	if err != nil {
+		if ctx.Err() == nil {
+			u.failed, u.failedAt = err, time.Now()
+		}
 		return "", false, err
 	}
 	u.id, u.checked = aws.ToString(out.UploadId), check

@@ -80,7 +80,7 @@ func (s *Store) AbortUpload(ctx context.Context, key blob.Key) error {
 }
 
 func (s *Store) abortMultipart(ctx context.Context, object, id *string) error {
-	_, err := s.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &s.cfg.Bucket, Key: object, UploadId: id}, s.retrying())
+	_, err := s.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &s.cfg.Bucket, Key: object, UploadId: id}, s.retrying(ctx))
 	if code(err) == "NoSuchUpload" {
 		return nil
 	}
@@ -96,7 +96,7 @@ func (s *Store) openUploads(ctx context.Context, prefix []byte) ([]openUpload, e
 	all := s.pendingUploads(prefix)
 	in := &s3.ListMultipartUploadsInput{Bucket: &s.cfg.Bucket, Prefix: aws.String(s.cfg.KeyPrefix + hex.EncodeToString(prefix))}
 	for n := 1; ; n++ {
-		page, err := s.client.ListMultipartUploads(ctx, in, s.retrying())
+		page, err := s.client.ListMultipartUploads(ctx, in, s.retrying(ctx))
 		if err == nil && aws.ToBool(page.IsTruncated) {
 			same := aws.ToString(page.NextKeyMarker) == aws.ToString(in.KeyMarker) &&
 				aws.ToString(page.NextUploadIdMarker) == aws.ToString(in.UploadIdMarker)
@@ -138,7 +138,7 @@ func (s *Store) stored(ctx context.Context, u openUpload) (size int64, last time
 	last = u.info.Created
 	pages := s3.NewListPartsPaginator(s.client, &s3.ListPartsInput{Bucket: &s.cfg.Bucket, Key: u.name, UploadId: u.id})
 	for n := 0; pages.HasMorePages(); n++ {
-		page, err := pages.NextPage(ctx, s.retrying())
+		page, err := pages.NextPage(ctx, s.retrying(ctx))
 		if err == nil && n > s.cfg.MaxParts {
 			err = fmt.Errorf("%w: the parts of an upload have %d pages", errListing, n)
 		}

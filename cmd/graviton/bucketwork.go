@@ -9,6 +9,7 @@ import (
 
 	"github.com/graviton-fs/graviton/backend/blob"
 	"github.com/graviton-fs/graviton/backend/namespace"
+	"github.com/graviton-fs/graviton/backend/patience"
 	"github.com/graviton-fs/graviton/backend/s3"
 	"github.com/graviton-fs/graviton/backup"
 	"github.com/graviton-fs/graviton/config"
@@ -75,7 +76,7 @@ func (b *bucketVolume) opened(ctx context.Context, v *volume.Volume) error {
 
 // writable refuses changes once another host has taken the lease. While the bucket can't be reached it waits.
 func (b *bucketVolume) writable(ctx context.Context) error {
-	for end := time.Now().Add(b.cfg.IOTimeout); ; {
+	for end := patience.Until(ctx, b.cfg.IOTimeout); ; {
 		select {
 		case <-b.lease.Lost():
 			return fmt.Errorf("%w: another host has taken it over", volume.ErrReadOnly)
@@ -96,8 +97,12 @@ func (b *bucketVolume) writable(ctx context.Context) error {
 	}
 }
 
-// closing bounds the last copy of the names.
-const closing = 5 * time.Minute
+// closing bounds the last copy of the names; releasing how long the lease is then given back: without that it runs out
+// by itself.
+const (
+	closing   = 5 * time.Minute
+	releasing = 10 * time.Second
+)
 
 // close ends all, after the volume.
 func (b *bucketVolume) close() error {
@@ -114,6 +119,8 @@ func (b *bucketVolume) close() error {
 		errs = append(errs, b.local.close())
 	}
 	if b.lease != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releasing)
+		defer cancel()
 		errs = append(errs, b.lease.Release(ctx))
 	}
 	switch {

@@ -71,6 +71,7 @@ type daemon struct {
 	volume *volume.Volume
 	mount  *fs.Mount
 	record control.Record
+	ctl    *control.Server
 
 	ended    chan struct{} // closed when the kernel is disconnected
 	leaving  sync.RWMutex  // held shared by an Unmount until it is to be answered
@@ -91,13 +92,13 @@ func serve(ctx context.Context, m mounting) error {
 	defer closeLog()
 	boundHeap(m.cfg)
 	d := &daemon{m: m, log: log, ended: make(chan struct{}), closed: make(chan struct{})}
-	ctl, err := d.start(ctx)
+	err = d.start(ctx)
 	report(d.banner(), err)
 	if err != nil {
 		log.Error("mount failed", "dir", m.dir, "err", err)
 		return err
 	}
-	return d.run(ctx, ctl)
+	return d.run(ctx)
 }
 
 // heapSlack is what the heap may hold beside written data and cached pages, in bytes.
@@ -115,7 +116,7 @@ func boundHeap(cfg *config.Config) {
 }
 
 // start opens everything from the store up to the mount and the control socket. If it fails, all is closed again.
-func (d *daemon) start(ctx context.Context) (ctl *control.Server, err error) {
+func (d *daemon) start(ctx context.Context) (err error) {
 	cfg := d.m.cfg
 	defer func() {
 		if err == nil {
@@ -128,7 +129,7 @@ func (d *daemon) start(ctx context.Context) (ctl *control.Server, err error) {
 		d.record.Withdraw()
 	}()
 	if d.stores, err = openStores(ctx, cfg, access{readOnly: d.m.opts.readOnly, takeOver: d.m.takeOver, dir: d.m.dir}, d.log); err != nil {
-		return nil, err
+		return err
 	}
 	remote := d.stores.shared // only a server's stores can be
 	d.stores.shared = remote && !d.m.opts.exclusive
@@ -137,10 +138,10 @@ func (d *daemon) start(ctx context.Context) (ctl *control.Server, err error) {
 		RootUID: uint32(os.Geteuid()), RootGID: uint32(os.Getegid()),
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if d.record, err = control.Register(cfg.StateDir, storeName(cfg), d.m.dir); err != nil {
-		return nil, err
+		return err
 	}
 	d.record.Version, d.record.ReadOnly, d.record.Log = versionString(), d.m.opts.readOnly, logPath(cfg)
 	source := d.m.opts.source
@@ -152,13 +153,13 @@ func (d *daemon) start(ctx context.Context) (ctl *control.Server, err error) {
 		Options: d.m.opts.kernel, Shared: d.stores.shared, Remote: remote, Far: d.stores.far, Debug: d.m.opts.debug, Log: d.log,
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	ctl, err = control.Serve(d.record.Socket, control.Local{Volume: d.volume}, d, d.m.profile, d.log)
+	d.ctl, err = control.Serve(d.record.Socket, control.Local{Volume: d.volume}, d, d.m.profile, d.log)
 	if err == nil {
 		err = d.record.Publish()
 	}
-	return ctl, err
+	return err
 }
 
 func (d *daemon) banner() string {
@@ -178,7 +179,7 @@ func (d *daemon) banner() string {
 
 // run waits for the end of the mount and closes everything. A signal asks for it; while a program uses the mount, that
 // is refused.
-func (d *daemon) run(ctx context.Context, ctl *control.Server) error {
+func (d *daemon) run(ctx context.Context) error {
 	d.log.Info("mounted", "dir", d.m.dir, "store", storeName(d.m.cfg), "volume", d.volume.ID())
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
@@ -200,13 +201,13 @@ func (d *daemon) run(ctx context.Context, ctl *control.Server) error {
 	}
 	err := d.finish(ctx)
 	d.leaving.Lock() // the kernel lets go of its inodes after the connection's end: with a million of them it takes seconds
-	ctl.Close()
+	d.ctl.Close()
 	d.record.Withdraw()
 	if err != nil {
 		d.log.Error("unmounted, but not all was stored", "err", err)
 		return err
 	}
-	d.log.Info("unmounted, all is stored", "dir", d.m.dir)
+	d.log.Info("unmounted, all is stored", "dir", d.m.dir, "left to the next mount", d.volume.Left().String())
 	return nil
 }
 
@@ -222,6 +223,9 @@ func (d *daemon) finish(ctx context.Context) error {
 
 func (d *daemon) closeAll(ctx context.Context) error {
 	var err error
+	if d.ctl != nil {
+		d.ctl.Stop()
+	}
 	if d.volume != nil {
 		err = d.volume.Close(ctx)
 	}
@@ -260,6 +264,7 @@ func (d *daemon) Unmount(ctx context.Context, lazy bool) control.UnmountResult {
 	if err := d.finish(ctx); err != nil {
 		r.Error = err.Error()
 	}
+	r.Left = d.volume.Left().String()
 	return r
 }
 

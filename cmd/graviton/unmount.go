@@ -67,6 +67,9 @@ func unmountAction(c *cli.Context) error {
 		return err
 	}
 	fmt.Fprintf(stderr, "Unmounted %s, all is stored.\n", dir)
+	if res.Left != "" {
+		fmt.Fprintf(stderr, "Left to another daemon or the next mount: %s.\n", res.Left)
+	}
 	return nil
 }
 

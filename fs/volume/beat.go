@@ -7,19 +7,34 @@ import (
 	"time"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
+	"github.com/graviton-fs/graviton/backend/patience"
 )
 
+// ofBeat marks the context of a beat: what it does mustn't wait for the next one.
+type ofBeat struct{}
+
 // fresh waits a moment if this daemon has not been heard of for so long that it may have been taken for dead, as after a
-// suspend: its next beat finds out, and begins a new session.
+// suspend: its next beat finds out, and begins a new session. Without beats there is nothing to wait for: the store then
+// refuses what a dead session commits.
 func (m *members) fresh(ctx context.Context) {
 	stale := func() bool { return time.Since(time.Unix(0, m.beaten.Load())) > m.lease-m.beat() }
-	if m.beaten.Load() == 0 || !stale() {
+	if m.beaten.Load() == 0 || !stale() || ctx.Value(ofBeat{}) != nil {
 		return
 	}
-	for end := time.Now().Add(2 * m.beat()); stale() && time.Now().Before(end); {
+	tick := time.NewTicker(m.beat() / 20)
+	defer tick.Stop()
+	end := time.Now().Add(2 * m.beat())
+	if most := patience.Until(ctx, 2*m.beat()); most.Before(end) {
+		end = most
+	}
+	for stale() && time.Now().Before(end) {
 		wake(m.kick)
-		if sleep(ctx, m.beat()/20) != nil {
+		select {
+		case <-ctx.Done():
 			return
+		case <-m.ended:
+			return
+		case <-tick.C:
 		}
 	}
 }
@@ -27,6 +42,8 @@ func (m *members) fresh(ctx context.Context) {
 // beatLoop has this daemon heard of.
 func (v *Volume) beatLoop(ctx context.Context) {
 	m := v.members
+	defer close(m.ended)
+	ctx = context.WithValue(ctx, ofBeat{}, true)
 	tick := time.NewTicker(m.beat())
 	defer tick.Stop()
 	for {
@@ -90,6 +107,9 @@ func (v *Volume) beatOnce(ctx context.Context) error {
 // and so are its locks; who has such a file open is told.
 func (v *Volume) renew(ctx context.Context) error {
 	m := v.members
+	// What was appended in memory is a transaction of the old session, which the store refuses; there can be none while the
+	// new one begins.
+	v.setAlone(ctx, false)
 	m.renewal.Lock()
 	defer m.renewal.Unlock()
 	old := v.Session()
@@ -131,6 +151,9 @@ func (n *node) sessionDied() {
 	defer n.mu.Unlock()
 	n.loaded, n.epoch = false, n.epoch+1
 	if len(n.lockers) > 0 {
+		for _, o := range n.lockers {
+			o.retired, o.freed = true, true
+		}
 		clear(n.lockers)
 		n.errs.set(namespace.ErrFenced)
 	}

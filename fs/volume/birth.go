@@ -79,7 +79,7 @@ var errInherits = errors.New("it inherits access control lists")
 func (v *Volume) putOff(ctx context.Context, n *node, parent namespace.Ino, name string, what Node, cookie uint64) (
 	*namespace.Inode, error,
 ) {
-	v.births.gate.RLock()
+	v.lockOver(ctx, v.births.gate.RLocker())
 	defer v.births.gate.RUnlock()
 	key := namespace.DentryKey{Parent: parent, Name: name}
 	if !v.births.claim(key, n) {
@@ -98,6 +98,7 @@ func (v *Volume) putOff(ctx context.Context, n *node, parent namespace.Ino, name
 		return inherit(tx, dir, rec, what.Umask)
 	})
 	if err != nil {
+		v.note(err)
 		v.births.drop(key)
 		return nil, err
 	}
@@ -157,7 +158,7 @@ func (n *node) born(err error) {
 // bear commits the creation of a file that was put off, without its data. It may use the reserve of a full store: the one
 // who waits for it may be about to free space.
 func (n *node) bear(ctx context.Context) error {
-	n.birthing.Lock()
+	n.v.lockOver(ctx, &n.birthing)
 	defer n.birthing.Unlock()
 	if n.birth == nil {
 		return nil
@@ -220,12 +221,14 @@ func (v *Volume) changeNames(ctx context.Context, op func() error) error {
 	if v.cfg.Shared {
 		return op()
 	}
-	v.births.gate.Lock()
+	v.lockOver(ctx, &v.births.gate)
 	defer v.births.gate.Unlock()
-	if err := v.settleAll(ctx); err != nil {
-		return err
+	err := v.settleAll(ctx)
+	if err == nil {
+		err = op()
 	}
-	return op()
+	v.note(err)
+	return err
 }
 
 // beforeBirth returns the inode if it isn't in the namespace yet, or nil.

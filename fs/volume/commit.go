@@ -16,7 +16,7 @@ type change func(e *extentEdit) error
 // commit stores the file's written data and commits its extents, with chg, in one transaction: data first. On an error
 // the data is dropped and the error is kept for the handles.
 func (n *node) commit(ctx context.Context, chg change) error {
-	n.flushing.Lock()
+	n.v.lockOver(ctx, &n.flushing)
 	defer n.flushing.Unlock()
 	return n.commitLocked(ctx, MaxFile, chg)
 }
@@ -29,7 +29,7 @@ func (n *node) commitLocked(ctx context.Context, keep uint64, chg change) error 
 
 // commitSynced is commit for a caller who wants it to be durable, and reports whether it is, with all that was before.
 func (n *node) commitSynced(ctx context.Context) (synced bool, err error) {
-	n.flushing.Lock()
+	n.v.lockOver(ctx, &n.flushing)
 	defer n.flushing.Unlock()
 	err = n.commitWith(ctx, MaxFile, nil, func() { synced = true })
 	return synced && err == nil, err
@@ -56,7 +56,7 @@ func (n *node) commitWith(ctx context.Context, keep uint64, chg change, synced f
 	var refused error
 	err := panics.Do(func() (err error) { // the data is out of the writers' reach, so whatever happens they are told
 		extents, err = n.storeBatch(ctx, b)
-		n.v.noteFull(err)
+		n.v.note(err)
 		if err == nil {
 			rec, err = n.commitExtents(ctx, b, extents, refusing(chg, &refused))
 		}
@@ -89,7 +89,7 @@ func refusing(chg change, refused *error) change {
 // changeOnly changes the inode and leaves written data as they are. It is for a file that is being written: the
 // kernel's write-back sends its times every few seconds, and each commit would end the blob.
 func (n *node) changeOnly(ctx context.Context, chg change) error {
-	n.flushing.Lock()
+	n.v.lockOver(ctx, &n.flushing)
 	defer n.flushing.Unlock()
 	n.mu.Lock()
 	mtime := n.mtime
@@ -161,7 +161,7 @@ func (n *node) storeBatch(ctx context.Context, b *batch) ([]*namespace.Extent, e
 func (n *node) commitExtents(ctx context.Context, b *batch, list []*namespace.Extent, chg change) (
 	*namespace.Inode, error,
 ) {
-	n.birthing.Lock()
+	n.v.lockOver(ctx, &n.birthing)
 	defer n.birthing.Unlock()
 	fresh := n.birth != nil && !n.birth.tried && chg == nil
 	want := n.commitWant(fresh, list)

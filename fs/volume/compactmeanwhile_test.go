@@ -47,6 +47,10 @@ func TestCompactMeanwhile(t *testing.T) {
 		},
 		"unlink": func(e *env, _ []byte) []byte {
 			must(e.t, e.v.Unlink(ctx, root, "f"))
+			eventually(e.t, "the removal", func() bool {
+				list, err := e.v.Orphans(ctx)
+				return err == nil && len(list) == 0
+			})
 			_, err := e.v.Collect(ctx, 0, false) // what is copied is gone
 			must(e.t, err)
 			return nil

@@ -31,6 +31,7 @@ type Config struct {
 	UploadIdle time.Duration
 	Idle       time.Duration // written data of a file that is left alone this long is committed; 0 means 5 s
 	Lease      time.Duration // a daemon that wasn't heard of this long is taken for dead; 0 means 15 s
+	CloseTime  time.Duration // how long Close does what others could do as well; 0 means 30 s
 	Log        *slog.Logger
 	Now        func() namespace.Time // nil means the kernel's coarse clock
 	RootMode   uint32                // permission bits of a new volume's root; 0 means 0755

@@ -11,7 +11,9 @@ import (
 // the volume's goroutines, so that a test may open the stores again.
 func (v *Volume) Abandon() {
 	v.stop()
+	v.stopBeats()
 	v.bg.Wait()
+	v.beats.Wait()
 	for _, n := range v.nodes.all() {
 		n.flushing.Lock() // a commit under way is let through
 		n.mu.Lock()
@@ -79,4 +81,11 @@ func (v *Volume) CommitStored(ctx context.Context, h *Handle, key blob.Key) erro
 	x := &namespace.Extent{Ino: h.n.ino, Len: 1, Blob: key}
 	_, err := h.n.commitExtents(ctx, &batch{key: key, size: 1}, []*namespace.Extent{x}, nil)
 	return err
+}
+
+// ReapsNothing reports that no unlinked file waits to be removed, and that nobody is woken for that.
+func (v *Volume) ReapsNothing() bool {
+	v.reaping.mu.Lock()
+	defer v.reaping.mu.Unlock()
+	return len(v.reaping.queue) == 0 && !v.reaping.missed && len(v.reaping.wake) == 0
 }

@@ -27,11 +27,21 @@ type Fault struct {
 	Err  string        `json:"error"`
 }
 
+// record logs and remembers an error. Where the store is away, which knows the path, its caller isn't kept.
 func (l *faultLog) record(v *Volume, ino namespace.Ino, op string, err error) {
+	f := Fault{Time: time.Now(), Ino: ino, Op: op, Err: err.Error()}
+	if isAway(err) {
+		go l.add(v, f)
+	} else {
+		l.add(v, f)
+	}
+}
+
+func (l *faultLog) add(v *Volume, f Fault) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	f := Fault{Time: time.Now(), Ino: ino, Path: v.Path(ctx, ino), Op: op, Err: err.Error()}
-	v.log.Error("input/output error", "op", op, "path", f.Path, "inode", ino, "err", err)
+	f.Path = v.Path(ctx, f.Ino)
+	v.log.Error("input/output error", "op", f.Op, "path", f.Path, "inode", f.Ino, "err", f.Err)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.count++

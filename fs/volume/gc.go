@@ -148,6 +148,7 @@ func (v *Volume) collectLost(ctx context.Context, grace time.Duration, sum *Coll
 	}
 	alone, release := v.company()
 	defer release()
+	var list []reapable
 	for _, o := range orphans {
 		if o.Session != v.Session() && live[o.Session] || o.Session == 0 && !alone {
 			continue // another daemon's, or maybe open in one: see mindOrphans
@@ -157,9 +158,13 @@ func (v *Volume) collectLost(ctx context.Context, grace time.Duration, sum *Coll
 			v.nodes.put(n)
 			continue // open here, or about to be reaped
 		}
-		if v.reap(ctx, o.Ino, alone) {
-			sum.Orphans++
-		}
+		list = append(list, reapable{o.Ino, alone})
+	}
+	left, gone, err := v.reapAll(ctx, list)
+	v.reaping.add(left...)
+	sum.Orphans += gone
+	if err != nil {
+		return err
 	}
 	idle := v.cfg.UploadIdle
 	if grace == 0 {

@@ -3,8 +3,10 @@ package volume
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
+	"github.com/graviton-fs/graviton/backend/patience"
 )
 
 // OpenFlags says what a handle is for.
@@ -24,8 +26,8 @@ type Handle struct {
 	read       bool // the access time was looked after; guarded by the node's mu
 	// admitted says that the inode is known to stay while the handle is open; guarded by the node's life.
 	admitted bool
-	keep     bool            // see KeepCache; set before the handle is used
-	lockers  map[locker]bool // whose locks were set through it; guarded by the node's mu
+	keep     bool                // see KeepCache; set before the handle is used
+	lockers  map[*lockOwner]bool // whose locks were set through it; guarded by the node's mu
 }
 
 // Ino is the open inode.
@@ -98,7 +100,7 @@ func (n *node) openShared(ctx context.Context, flags OpenFlags) (*Handle, error)
 
 // latest is reload for a caller that doesn't hold flushing.
 func (n *node) latest(ctx context.Context) (*namespace.Inode, error) {
-	n.flushing.Lock()
+	n.v.lockOver(ctx, &n.flushing)
 	defer n.flushing.Unlock()
 	return n.reload(ctx)
 }
@@ -126,7 +128,7 @@ func (n *node) newHandle(flags OpenFlags) *Handle {
 func (h *Handle) Flush(ctx context.Context) error {
 	var err error
 	if h.flags.Write || h.n.unborn.Load() {
-		err = h.n.commit(ctx, nil)
+		err = h.n.commit(h.failing(ctx), nil)
 	}
 	_, err = h.outcome(err)
 	h.n.mu.Lock()
@@ -135,6 +137,17 @@ func (h *Handle) Flush(ctx context.Context) error {
 		err = h.n.unsent.since(h.toldKernel)
 	}
 	return err
+}
+
+// failing is ctx, or one that waits for the stores for a moment only, if they were waited for in vain just now: for an
+// upload of the file, or for data that is lost already, which is reported whatever becomes of the rest.
+func (h *Handle) failing(ctx context.Context) context.Context {
+	h.n.mu.Lock()
+	defer h.n.mu.Unlock()
+	if isAway(h.n.errs.since(h.told)) || time.Since(h.n.away) < awayTime {
+		return patience.With(ctx, awayTime)
+	}
+	return ctx
 }
 
 // outcome returns what an fsync or close has to report after its own commit, and up to which of the node's errors that
@@ -162,6 +175,7 @@ func (h *Handle) SyncUntold(ctx context.Context) (upTo uint64, err error) {
 	h.n.mu.Lock()
 	h.toldKernel = h.n.unsent.n // had it not told them, it would not have sent this
 	h.n.mu.Unlock()
+	ctx = h.failing(ctx)
 	// What else was made goes first, so that the commit makes it durable, too.
 	unsettled := h.n.v.settle(ctx, func(_ namespace.DentryKey, n *node) bool { return n != h.n })
 	synced, err := h.n.commitSynced(ctx)

@@ -113,7 +113,7 @@ func TestHostsPosixLocks(t *testing.T) {
 	}
 	for i, h := range handles {
 		for owner := range uint64(owners) {
-			must(t, h.UnlockAll(ctx, owner))
+			must(t, h.Closing(owner)(ctx))
 		}
 		hosts[i].done(h)
 	}

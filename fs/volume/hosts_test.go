@@ -28,17 +28,23 @@ type host struct {
 func newHosts(t testing.TB, n int, change ...func(*volume.Config)) []*host {
 	t.Helper()
 	url := pgtest.Shared(t).Database(t).URL()
+	cfg := sharedConfig(t, change...)
+	var hosts []*host
+	for range n {
+		hosts = append(hosts, newHost(t, url, cfg))
+	}
+	return hosts
+}
+
+// sharedConfig is that of a daemon among others.
+func sharedConfig(t testing.TB, change ...func(*volume.Config)) volume.Config {
 	cfg := testConfig()
 	cfg.Shared, cfg.Lease = true, testLease
 	cfg.Log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	for _, fn := range change {
 		fn(&cfg)
 	}
-	var hosts []*host
-	for range n {
-		hosts = append(hosts, newHost(t, url, cfg))
-	}
-	return hosts
+	return cfg
 }
 
 func newHost(t testing.TB, url string, cfg volume.Config) *host {

@@ -22,7 +22,8 @@ type Lock struct {
 	PID   uint32 // of who asks; in an answer 0 for one on another host
 }
 
-// locker is whose locks they are, on this host.
+// locker is whose locks they are, as this host's kernel says. It says the same of another one later: a process that
+// closed the file and opened it again, or one whose predecessor's memory it got.
 type locker struct {
 	kind  namespace.HoldKind
 	owner uint64
@@ -46,26 +47,18 @@ func (h *Handle) SetLock(ctx context.Context, l Lock, wait bool) (fresh bool, er
 		return false, ErrReadOnly
 	}
 	n := h.n
-	n.mu.Lock()
-	if n.lockers == nil {
-		n.lockers = map[locker]bool{}
-	}
-	if h.lockers == nil {
-		h.lockers = map[locker]bool{}
-	}
-	n.lockers[l.locker()], h.lockers[l.locker()] = true, true
-	n.mu.Unlock()
+	o := h.lockOwner(l.locker())
 	for {
 		var woken <-chan struct{}
 		if wait {
 			woken = n.v.waits.on(n.ino)
 		}
-		rec, taken, err := n.tryLock(context.WithoutCancel(ctx), l)
+		rec, taken, err := n.tryLock(context.WithoutCancel(ctx), l, o)
 		if err != nil {
 			return false, err
 		}
 		if taken {
-			return n.outdated(rec), nil
+			return n.outdated(rec), n.stillOpen(ctx, o)
 		}
 		if !wait {
 			return false, ErrLocked
@@ -88,22 +81,23 @@ func (n *node) outdated(rec *namespace.Inode) bool {
 	return true
 }
 
-// lockWant is what a transaction on an inode's locks reads.
-func lockWant(ino namespace.Ino) namespace.Want {
+// lockWant is what a transaction on an inode's locks in a range reads.
+func lockWant(ino namespace.Ino, lock namespace.Lock, l Lock) namespace.Want {
+	around := namespace.Span{From: l.Start - min(l.Start, 1), To: min(l.End, MaxFile-1) + 1} // with those that l is joined to
 	return namespace.Want{
-		Inodes: []namespace.InodeWant{{Ino: ino, Lock: namespace.Exclusive, Holds: true}}, Reclaims: true,
+		Inodes: []namespace.InodeWant{{Ino: ino, Lock: lock, Holds: true, Touching: &around}}, Reclaims: true,
 	}
 }
 
 // tryLock takes a lock if no other has it, and returns the inode as it is then.
-func (n *node) tryLock(ctx context.Context, l Lock) (rec *namespace.Inode, taken bool, err error) {
+func (n *node) tryLock(ctx context.Context, l Lock, o *lockOwner) (rec *namespace.Inode, taken bool, err error) {
 	freed := false
-	err = n.v.update(ctx, lockWant(n.ino), func(tx namespace.Tx) (err error) {
+	err = n.v.update(ctx, lockWant(n.ino, namespace.Exclusive, l), func(tx namespace.Tx) (err error) {
 		taken, freed = true, false
 		if rec, err = namespace.Get[*namespace.Inode](tx, namespace.InodeKey{Ino: n.ino}); err != nil {
 			return staleIfMissing(err)
 		}
-		mine, others, err := n.locks(tx, l)
+		mine, others, err := n.locks(tx, o)
 		if err != nil {
 			return err
 		}
@@ -112,7 +106,7 @@ func (n *node) tryLock(ctx context.Context, l Lock) (rec *namespace.Inode, taken
 			return nil
 		}
 		// As with a local flock(2), a change of the kind of lock gives the old one up even if the new one isn't free.
-		freed = n.v.relock(tx, n.ino, mine, l, taken)
+		freed = n.relock(tx, o, mine, l, taken)
 		return nil
 	})
 	if err == nil && freed {
@@ -121,13 +115,13 @@ func (n *node) tryLock(ctx context.Context, l Lock) (rec *namespace.Inode, taken
 	return rec, taken, err
 }
 
-// locks returns the locks of l's kind: those of its owner, and those of others.
-func (n *node) locks(tx namespace.Tx, l Lock) (mine, others []*namespace.Hold, err error) {
+// locks returns the locks of the owner's kind: the owner's own, and those of others.
+func (n *node) locks(tx namespace.Tx, o *lockOwner) (mine, others []*namespace.Hold, err error) {
 	all, err := collect[*namespace.Hold](tx, namespace.HoldKey{Ino: n.ino}, 0)
 	for _, h := range all {
 		switch {
-		case h.Kind != l.locker().kind:
-		case h.Session == n.v.Session() && h.Owner == l.Owner:
+		case h.Kind != o.kind:
+		case h.Session == n.v.Session() && h.Owner == o.id:
 			mine = append(mine, h)
 		default:
 			others = append(others, h)
@@ -148,9 +142,9 @@ func conflict(others []*namespace.Hold, l Lock) *namespace.Hold {
 
 // relock writes an owner's locks with l's range taken out, or with set as l says; what touches l and is alike is joined
 // with it. It reports whether the owner had any lock in that range.
-func (v *Volume) relock(tx namespace.Tx, ino namespace.Ino, mine []*namespace.Hold, l Lock, set bool) (had bool) {
+func (n *node) relock(tx namespace.Tx, o *lockOwner, mine []*namespace.Hold, l Lock, set bool) (had bool) {
 	rec := namespace.Hold{
-		Ino: ino, Kind: l.locker().kind, Session: v.Session(), Owner: l.Owner, Start: l.Start, End: l.End,
+		Ino: n.ino, Kind: o.kind, Session: n.v.Session(), Owner: o.id, Start: l.Start, End: l.End,
 		Write: l.Write, PID: l.PID,
 	}
 	var puts []namespace.Hold
@@ -189,20 +183,20 @@ func (v *Volume) relock(tx namespace.Tx, ino namespace.Ino, mine []*namespace.Ho
 func (h *Handle) Unlock(ctx context.Context, l Lock) error {
 	n := h.n
 	n.mu.Lock()
-	may := n.lockers[l.locker()]
+	o := n.lockers[l.locker()]
 	n.mu.Unlock()
-	if !may {
+	if o == nil {
 		return nil
 	}
-	return n.unlock(context.WithoutCancel(ctx), l)
+	return n.unlock(context.WithoutCancel(ctx), o, l)
 }
 
-func (n *node) unlock(ctx context.Context, l Lock) error {
+func (n *node) unlock(ctx context.Context, o *lockOwner, l Lock) error {
 	n.flushFor(ctx) // an error is told at the next fsync or close
-	err := n.v.update(ctx, lockWant(n.ino), func(tx namespace.Tx) error {
-		mine, _, err := n.locks(tx, l)
+	err := n.v.update(ctx, lockWant(n.ino, namespace.Exclusive, l), func(tx namespace.Tx) error {
+		mine, _, err := n.locks(tx, o)
 		if err == nil {
-			n.v.relock(tx, n.ino, mine, l, false)
+			n.relock(tx, o, mine, l, false)
 		}
 		return err
 	})
@@ -212,53 +206,22 @@ func (n *node) unlock(ctx context.Context, l Lock) error {
 	return err
 }
 
-// UnlockAll gives back all locks on byte ranges of an owner, as a process's close of any descriptor of the file does.
-func (h *Handle) UnlockAll(ctx context.Context, owner uint64) error {
-	return h.n.unlockAll(ctx, locker{namespace.HoldPosix, owner})
-}
-
-func (n *node) unlockAll(ctx context.Context, who locker) error {
-	n.mu.Lock()
-	may := n.lockers[who]
-	delete(n.lockers, who)
-	n.mu.Unlock()
-	if !may {
-		return nil
-	}
-	whole := Lock{Flock: who.kind == namespace.HoldFlock, Owner: who.owner, End: MaxFile}
-	err := n.unlock(context.WithoutCancel(ctx), whole)
-	if err != nil { // so that the release of the file tries again
-		n.mu.Lock()
-		n.lockers[who] = true
-		n.mu.Unlock()
-	}
-	return err
-}
-
-// releaseLocks gives back what was locked through the handle and no close of a descriptor did: locks that belong to the
-// open file.
-func (h *Handle) releaseLocks(ctx context.Context) {
-	h.n.mu.Lock()
-	list := h.lockers
-	h.lockers = nil
-	h.n.mu.Unlock()
-	for who := range list {
-		if err := h.n.unlockAll(ctx, who); err != nil {
-			h.n.v.log.Warn("a lock was not given back", "inode", h.n.ino, "err", err)
-		}
-	}
-}
-
 // TestLock returns a lock that excludes l, or nil.
 func (h *Handle) TestLock(ctx context.Context, l Lock) (*Lock, error) {
+	n := h.n
+	n.mu.Lock()
+	o := n.lockers[l.locker()]
+	n.mu.Unlock()
+	if o == nil {
+		o = &lockOwner{kind: l.locker().kind} // of no lock
+	}
 	var found *Lock
-	want := namespace.Want{Inodes: []namespace.InodeWant{{Ino: h.n.ino, Holds: true}}}
-	err := h.n.v.ns.View(ctx, want, func(tx namespace.Tx) error {
+	err := n.v.ns.View(ctx, lockWant(n.ino, namespace.Unlocked, l), func(tx namespace.Tx) error {
 		found = nil
-		_, others, err := h.n.locks(tx, l)
+		_, others, err := n.locks(tx, o)
 		if c := conflict(others, l); c != nil && err == nil {
 			found = &Lock{Flock: l.Flock, Owner: c.Owner, Start: c.Start, End: c.End, Write: c.Write}
-			if c.Session == h.n.v.Session() {
+			if c.Session == n.v.Session() {
 				found.PID = c.PID
 			}
 		}

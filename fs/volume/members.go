@@ -39,6 +39,7 @@ type members struct {
 	beaten    atomic.Int64  // when the last beat was written, in Unix nanoseconds of this host
 	suspended atomic.Bool   // no beats, for tests
 	kick      chan struct{} // asks for a beat now
+	ended     chan struct{} // closed when there are no beats any more
 	bury      chan struct{} // says that there are dead sessions
 
 	// company is held shared by what is done differently while no other daemon lives, exclusive to change alone.
@@ -63,7 +64,8 @@ func (m *members) beat() time.Duration { return m.lease / beatsPerLease }
 // findMembers prepares for other daemons, if the store is one that several can have open.
 func (v *Volume) findMembers() error {
 	m := &members{
-		lease: v.cfg.Lease, kick: make(chan struct{}, 1), bury: make(chan struct{}, 1), alone: true,
+		lease: v.cfg.Lease, kick: make(chan struct{}, 1), ended: make(chan struct{}),
+		bury: make(chan struct{}, 1), alone: true,
 		last: map[uint64]sighting{}, pinned: map[namespace.Ino]bool{}, doubted: map[namespace.Ino]namespace.Time{},
 	}
 	if m.lease == 0 {
@@ -230,53 +232,6 @@ func (v *Volume) makeDead(ctx context.Context, s *namespace.Session) (dead bool,
 			"session", fmt.Sprintf("%016x", s.ID))
 	}
 	return dead, err
-}
-
-// setAlone notes whether other daemons live. Before the others may rely on it that this one knows of them, what it did
-// without regard to them is finished.
-func (v *Volume) setAlone(ctx context.Context, alone bool) {
-	m := v.members
-	m.company.Lock()
-	defer m.company.Unlock()
-	m.alone = alone
-	if !alone && m.cacher != nil {
-		m.cacher.CacheReads(time.Time{})
-	}
-	for _, n := range v.nodes.all() {
-		switch {
-		case alone: // what the others did last may not have been told yet
-			n.forgetSize()
-		case n.appends():
-			n.flushFor(ctx)
-		}
-		v.nodes.put(n)
-	}
-}
-
-// cacheReads lets the store answer from what it remembers while no other daemon lives. Another one has to wait for the
-// next beat or for the end of the lease, which began with the beat that was begun last.
-func (v *Volume) cacheReads(begun time.Time) {
-	m := v.members
-	m.company.RLock()
-	defer m.company.RUnlock()
-	if m.alone && m.cacher != nil {
-		m.cacher.CacheReads(begun.Add(m.lease))
-	}
-}
-
-func (m *members) isAlone() bool {
-	m.company.RLock()
-	defer m.company.RUnlock()
-	return m.alone
-}
-
-// company returns whether no other daemon lives, which stays so until release is called.
-func (v *Volume) company() (alone bool, release func()) {
-	if v.members == nil || !v.cfg.Shared {
-		return true, func() {}
-	}
-	v.members.company.RLock()
-	return v.members.alone, v.members.company.RUnlock
 }
 
 // wake sends to a channel that holds one wish.

@@ -48,11 +48,12 @@ type node struct {
 	stream  *stream
 	touched time.Time
 	errs    errseq
-	unsent  errseq // of writes from the kernel's write-back: the kernel tells them to each fsync, and to one close only
-	epoch   uint64 // counts what made the size doubtful
+	away    time.Time // when an upload could not be begun last because the store was away
+	unsent  errseq    // of writes from the kernel's write-back: the kernel tells them to each fsync, and to one close only
+	epoch   uint64    // counts what made the size doubtful
 	// appended is the session in which some of dirty was appended, at a size that only a daemon alone knows; or 0.
 	appended uint64
-	lockers  map[locker]bool // who may have locks
+	lockers  map[locker]*lockOwner // who may have locks
 }
 
 // lifeHold holds a node's life from a transaction's decision until the transaction ended. The transaction's function may

@@ -1,6 +1,7 @@
 package volume_test
 
 import (
+	"fmt"
 	"sync"
 	"testing"
 
@@ -157,4 +158,31 @@ func TestRemovedUnderOpen(t *testing.T) {
 	}
 	e.reopen()
 	e.noOrphans()
+}
+
+// TestReapMany removes more unlinked files than one transaction or the queue takes, and is idle then.
+func TestReapMany(t *testing.T) {
+	e := newEnv(t)
+	var open []*volume.Handle
+	for i := range 700 {
+		h := e.create(fmt.Sprint("f", i))
+		e.write(h, 0, pattern(100, byte(i)))
+		must(t, h.Flush(ctx))
+		must(t, e.v.Unlink(ctx, root, fmt.Sprint("f", i)))
+		open = append(open, h)
+	}
+	for _, h := range open {
+		h.Release(ctx)
+	}
+	eventually(t, "the removal", func() bool {
+		list, err := e.v.Orphans(ctx)
+		return err == nil && len(list) == 0
+	})
+	calm := 0
+	eventually(t, "rest", func() bool {
+		if calm++; !e.v.ReapsNothing() {
+			calm = 0
+		}
+		return calm == 50
+	})
 }

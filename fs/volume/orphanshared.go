@@ -2,8 +2,10 @@ package volume
 
 import (
 	"context"
+	"slices"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
+	"github.com/graviton-fs/graviton/panics"
 )
 
 // mindOrphans is the part of a beat that looks at the inodes without a name that any session may have open. now is a
@@ -20,13 +22,12 @@ func (v *Volume) mindOrphans(ctx context.Context, now namespace.Time, others []*
 	m := v.members
 	current := map[namespace.Ino]bool{}
 	for _, o := range orphans {
-		if o.Session != 0 {
-			continue
+		if o.Session == 0 {
+			current[o.Ino] = true
 		}
-		current[o.Ino] = true
-		if err := v.pin(ctx, o.Ino); err != nil {
-			return err
-		}
+	}
+	if err := v.pin(ctx, orphans); err != nil {
+		return err
 	}
 	if err := v.unpin(ctx); err != nil {
 		return err
@@ -43,7 +44,7 @@ func (v *Volume) mindOrphans(ctx context.Context, now namespace.Time, others []*
 	for ino, noticed := range m.doubted {
 		if !current[ino] {
 			delete(m.doubted, ino)
-		} else if noticed.Before(now) && seenSince(others, noticed) {
+		} else if noticed.Before(now) && seenSince(others, noticed) && v.isTurn(ino, others) {
 			v.queueReap(ino, true)
 			delete(m.doubted, ino) // if it stays, it is noticed again
 		}
@@ -66,50 +67,83 @@ func seenSince(list []*namespace.Session, t namespace.Time) bool {
 	return true
 }
 
-// pin holds an orphan that is open here.
-func (v *Volume) pin(ctx context.Context, ino namespace.Ino) error {
+// isTurn divides the orphans among the living sessions, so that not all remove the same ones.
+func (v *Volume) isTurn(ino namespace.Ino, others []*namespace.Session) bool {
+	rank := uint64(0)
+	for _, s := range others {
+		if s.ID < v.Session() {
+			rank++
+		}
+	}
+	return uint64(ino)%uint64(len(others)+1) == rank
+}
+
+// pin holds the orphans that are open here.
+func (v *Volume) pin(ctx context.Context, orphans []*namespace.Orphan) error {
 	m := v.members
-	m.mu.Lock()
-	pinned := m.pinned[ino]
-	m.mu.Unlock()
-	if pinned || !v.isOpen(ino) {
-		return nil
-	}
-	err := v.ns.Update(ctx, namespace.OpID{}, namespace.Want{Reclaims: true}, func(tx namespace.Tx) error {
-		tx.Put(&namespace.Hold{Ino: ino, Kind: namespace.HoldOpen, Session: v.Session()})
-		return nil
-	})
-	if err == nil {
+	var list []*namespace.Hold
+	for _, o := range orphans {
 		m.mu.Lock()
-		m.pinned[ino] = true
+		pinned := m.pinned[o.Ino]
 		m.mu.Unlock()
+		if o.Session == 0 && !pinned && v.isOpen(o.Ino) {
+			list = append(list, &namespace.Hold{Ino: o.Ino, Kind: namespace.HoldOpen, Session: v.Session()})
+		}
 	}
-	return err
+	return v.changePins(ctx, list, true)
 }
 
 // unpin lets go of orphans that aren't open here any more. They can't be opened again.
 func (v *Volume) unpin(ctx context.Context) error {
 	m := v.members
-	var closed []namespace.Ino
+	var list []*namespace.Hold
 	m.mu.Lock()
 	for ino := range m.pinned {
 		if !v.isOpen(ino) {
-			closed = append(closed, ino)
+			list = append(list, &namespace.Hold{Ino: ino, Kind: namespace.HoldOpen, Session: v.Session()})
 		}
 	}
 	m.mu.Unlock()
-	for _, ino := range closed {
-		hold := namespace.Hold{Ino: ino, Kind: namespace.HoldOpen, Session: v.Session()}
-		err := v.ns.Update(ctx, namespace.OpID{}, namespace.Want{Reclaims: true}, func(tx namespace.Tx) error {
-			tx.Delete(hold.Key())
-			return nil
-		})
-		if err != nil {
-			return err
+	return v.changePins(ctx, list, false)
+}
+
+// changePins puts or deletes holds of orphans, many in a transaction and several transactions at a time: a beat that took
+// longer than a lease would have this daemon taken for dead.
+func (v *Volume) changePins(ctx context.Context, list []*namespace.Hold, put bool) error {
+	g, _ := panics.WithContext(ctx) // an error doesn't end the others
+	g.SetLimit(pinParallel)
+	for some := range slices.Chunk(list, holdBatch) {
+		g.Go(func() error { return v.changeSomePins(ctx, some, put) })
+	}
+	return g.Wait()
+}
+
+// pinParallel is how many transactions on holds of orphans run at a time.
+const pinParallel = 8
+
+func (v *Volume) changeSomePins(ctx context.Context, some []*namespace.Hold, put bool) error {
+	err := v.ns.Update(ctx, namespace.OpID{}, holdsWant(some), func(tx namespace.Tx) error {
+		for _, h := range some {
+			if put {
+				tx.Put(h)
+			} else {
+				tx.Delete(h.Key())
+			}
 		}
-		m.mu.Lock()
-		delete(m.pinned, ino)
-		m.mu.Unlock()
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	m := v.members
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, h := range some {
+		if put {
+			m.pinned[h.Ino] = true
+		} else {
+			delete(m.pinned, h.Ino)
+		}
 	}
 	return nil
 }

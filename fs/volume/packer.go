@@ -27,7 +27,8 @@ func (p *packer) full() bool { return p.size >= packBytes }
 // gather adds the runs of a file that are worth it, until the blob is full, and reports whether there may be more.
 func (p *packer) gather(ctx context.Context, ino namespace.Ino) (more bool, err error) {
 	runs, size := len(p.runs), p.size
-	err = p.v.ns.View(ctx, namespace.Want{}, func(tx namespace.Tx) error {
+	want := namespace.Want{Extents: []namespace.RangeWant{{Ino: ino, To: MaxFile}}} // one exchange for most files
+	err = p.v.ns.View(ctx, want, func(tx namespace.Tx) error {
 		p.runs, p.size, more = p.runs[:runs], size, false
 		r := run{ino: ino}
 		end := func() {

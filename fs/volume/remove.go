@@ -162,6 +162,7 @@ func (r *removal) done(err error) {
 			r.v.removed.add(h.rec)
 			if h.n.gone {
 				r.v.atimes.forget(h.rec.Ino)
+				r.v.staging.forget(h.rec.Ino)
 			}
 		}
 		reap := err == nil && h.orphan && h.n.handles == 0 && r.alone
@@ -177,14 +178,26 @@ func (r *removal) done(err error) {
 // deleteInode deletes an inode with its extents and attributes if they are at most limit, and reports whether it did;
 // otherwise they stay.
 func deleteInode(v *Volume, tx namespace.Tx, rec *namespace.Inode, limit int) (bool, error) {
-	exts, err := collectSound[*namespace.Extent](tx, namespace.ExtentKey{Ino: rec.Ino}, limit+1)
-	if err != nil {
-		return false, err
+	exts, attrs, small, err := contents(tx, rec, limit)
+	if small && err == nil {
+		deleteContents(v, tx, rec, exts, attrs)
 	}
-	attrs, err := collectSound[*namespace.Xattr](tx, namespace.XattrKey{Ino: rec.Ino}, limit+1)
-	if err != nil || len(exts)+len(attrs) > limit {
-		return false, err
+	return small && err == nil, err
+}
+
+// contents reads an inode's extents and attributes, and reports whether they are at most limit.
+func contents(tx namespace.Tx, rec *namespace.Inode, limit int) (
+	exts []*namespace.Extent, attrs []*namespace.Xattr, small bool, err error,
+) {
+	if exts, err = collectSound[*namespace.Extent](tx, namespace.ExtentKey{Ino: rec.Ino}, limit+1); err != nil {
+		return nil, nil, false, err
 	}
+	attrs, err = collectSound[*namespace.Xattr](tx, namespace.XattrKey{Ino: rec.Ino}, limit+1)
+	return exts, attrs, len(exts)+len(attrs) <= limit, err
+}
+
+// deleteContents deletes an inode with all that it has.
+func deleteContents(v *Volume, tx namespace.Tx, rec *namespace.Inode, exts []*namespace.Extent, attrs []*namespace.Xattr) {
 	edit := newExtentEdit(v, tx, rec)
 	for _, x := range exts {
 		edit.remove(x)
@@ -195,7 +208,6 @@ func deleteInode(v *Volume, tx namespace.Tx, rec *namespace.Inode, limit int) (b
 	}
 	tx.Delete(rec.Key())
 	tx.Apply(namespace.UsageKey{Session: v.Session()}, namespace.Delta{Inodes: -1})
-	return true, nil
 }
 
 // collect reads up to limit records of a group.

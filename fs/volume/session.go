@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/graviton-fs/graviton/backend/blob"
@@ -109,10 +110,16 @@ func (v *Volume) buryDead(ctx context.Context, dead []uint64) error {
 	if err != nil {
 		return err
 	}
+	var list []reapable
 	for _, o := range orphans {
 		if !live[o.Session] && (o.Session != 0 || !v.cfg.Shared) {
-			v.reap(ctx, o.Ino, !v.cfg.Shared)
+			list = append(list, reapable{o.Ino, !v.cfg.Shared})
 		}
+	}
+	left, _, err := v.reapAll(ctx, list)
+	v.reaping.add(left...)
+	if err != nil {
+		return err
 	}
 	if err := v.dropHolds(ctx, func(h *namespace.Hold) bool { return !live[h.Session] }); err != nil {
 		return err
@@ -200,19 +207,26 @@ func (v *Volume) dropHolds(ctx context.Context, fits func(*namespace.Hold) bool)
 		return nil
 	}
 	var list []*namespace.Hold
-	err := v.ns.View(ctx, namespace.Want{}, func(tx namespace.Tx) (err error) {
-		list, err = collect[*namespace.Hold](tx, namespace.HoldKey{}, 0)
-		return err
+	err := v.ns.View(ctx, namespace.Want{}, func(tx namespace.Tx) error {
+		list = nil
+		for h, err := range namespace.Scan[*namespace.Hold](tx, namespace.HoldKey{}, 0) {
+			if err != nil {
+				return err
+			}
+			if fits(h) {
+				list = append(list, h)
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return err
 	}
-	for _, h := range list {
-		if !fits(h) {
-			continue
-		}
-		err := v.update(ctx, namespace.Want{Reclaims: true}, func(tx namespace.Tx) error {
-			tx.Delete(h.Key())
+	for some := range slices.Chunk(list, holdBatch) {
+		err := v.update(ctx, holdsWant(some), func(tx namespace.Tx) error {
+			for _, h := range some {
+				tx.Delete(h.Key())
+			}
 			return nil
 		})
 		if err != nil {
@@ -220,6 +234,22 @@ func (v *Volume) dropHolds(ctx context.Context, fits func(*namespace.Hold) bool)
 		}
 	}
 	return nil
+}
+
+// holdBatch is how many holds one transaction puts or deletes, each of which may be of another inode.
+const holdBatch = 256
+
+// holdsWant is what a transaction on holds of several inodes locks.
+func holdsWant(list []*namespace.Hold) namespace.Want {
+	want := namespace.Want{Reclaims: true}
+	var last namespace.Ino
+	for _, h := range list { // they come in order
+		if h.Ino != last {
+			want.Inodes = append(want.Inodes, namespace.InodeWant{Ino: h.Ino, Lock: namespace.Exclusive})
+		}
+		last = h.Ino
+	}
+	return want
 }
 
 func (v *Volume) orphans(ctx context.Context) ([]*namespace.Orphan, error) {

@@ -59,6 +59,14 @@ func (s *staging) drop(ino namespace.Ino, seen staged) {
 	delete(s.files, ino)
 }
 
+// forget drops a file that is gone.
+func (s *staging) forget(ino namespace.Ino) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bytes -= s.files[ino].bytes
+	delete(s.files, ino)
+}
+
 func (s *staging) load() (files int, bytes uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -5,8 +5,10 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/graviton-fs/graviton/backend/blob"
+	"github.com/graviton-fs/graviton/backend/patience"
 	"github.com/graviton-fs/graviton/panics"
 )
 
@@ -56,7 +58,7 @@ func (n *node) feed(ctx context.Context, lo, hi uint64) {
 		n.mu.Lock()
 		s := n.stream
 		if s == nil {
-			start := n.streamable()
+			start := n.streamable() && time.Since(n.away) > awayTime
 			n.mu.Unlock()
 			if !start {
 				break
@@ -127,6 +129,11 @@ func (n *node) startStream(ctx context.Context) *stream {
 	key := n.v.newKey()
 	up, err := n.v.blobs.NewUpload(ctx, key, n.hints())
 	if err != nil {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if isAway(err) {
+			n.away = time.Now()
+		}
 		return nil
 	}
 	s := &stream{key: key, up: up, partSize: uint64(up.PartSize()), slots: make(chan struct{}, n.v.cfg.Parts)}
@@ -199,6 +206,9 @@ func (n *node) sendPart(ctx context.Context, s *stream, job part) {
 	panics.Go(func() {
 		defer s.pending.Done()
 		defer func() { <-s.slots }()
+		if s.failure() != nil {
+			return // it would only wait for the same
+		}
 		if err := panics.Do(func() error { return n.putPart(ctx, s, job) }); err != nil {
 			s.mu.Lock()
 			defer s.mu.Unlock()
@@ -207,6 +217,13 @@ func (n *node) sendPart(ctx context.Context, s *stream, job part) {
 			}
 		}
 	})
+}
+
+// failure is the error of the first part that failed, or nil.
+func (s *stream) failure() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
 }
 
 // putPart stores a part and then forgets the bytes.
@@ -230,9 +247,13 @@ func (s *stream) finish(ctx context.Context) error {
 	return s.up.Complete(ctx, len(s.given), int64(s.size))
 }
 
-// dropStream waits for the parts under way and drops the upload. Where that fails, the next mount does it.
+// dropStream waits for the parts under way and drops the upload. Where that fails, the next mount does it; a store that
+// was away isn't waited for again.
 func (n *node) dropStream(ctx context.Context, s *stream) {
 	s.pending.Wait()
+	if isAway(s.failure()) {
+		ctx = patience.With(ctx, awayTime)
+	}
 	if s.up.Abort(ctx) != nil {
 		n.v.leftover.Store(true)
 	}

@@ -2,11 +2,13 @@ package volume
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
+	"github.com/graviton-fs/graviton/backend/patience"
 )
 
 // update runs a transaction that needs no recognition after a lost answer by more than its own effect.
@@ -20,7 +22,7 @@ func (v *Volume) update(ctx context.Context, want namespace.Want, fn func(tx nam
 		defer v.members.renewal.RUnlock()
 	}
 	err := v.ns.Update(ctx, namespace.OpID(uuid.New()), want, fn)
-	v.noteFull(err)
+	v.note(err)
 	v.changes.Add(1)
 	return err
 }
@@ -39,9 +41,28 @@ func (v *Volume) writable(ctx context.Context) error {
 	return v.cfg.Writable(ctx)
 }
 
-// noteFull notes that the store is full, if that is what the error says.
-func (v *Volume) noteFull(err error) {
-	if isNoSpace(err) {
+// note notes that a store is full or away, if that is what the error says.
+func (v *Volume) note(err error) {
+	switch {
+	case isNoSpace(err):
 		v.full.Store(time.Now().UnixNano())
+	case isAway(err):
+		v.away.Store(time.Now().UnixNano())
 	}
+}
+
+// waited is called by an operation that has waited since a time for a lock that others hold over I/O. If they found a
+// store away meanwhile, its patience began with the wait, so that operations don't add up theirs; if the stores were only
+// slow, it begins later.
+func (v *Volume) waited(ctx context.Context, since time.Time) {
+	if v.away.Load() > since.UnixNano() {
+		patience.Waited(ctx, since)
+	}
+}
+
+// lockOver takes a lock that is held over I/O.
+func (v *Volume) lockOver(ctx context.Context, l sync.Locker) {
+	began := time.Now()
+	l.Lock()
+	v.waited(ctx, began)
 }

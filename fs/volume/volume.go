@@ -64,6 +64,7 @@ type Volume struct {
 	members    *members // nil where only one daemon can have the store open
 	ids        ids
 	nextKey    atomic.Uint64
+	lockOwners atomic.Uint64 // numbers given, see lockOwner
 	nodes      nodes
 	dirty      *budget
 	atimes     atimes
@@ -76,6 +77,7 @@ type Volume struct {
 	lost       atomic.Bool   // see LostCommits
 	ousted     atomic.Bool   // see oust
 	full       atomic.Int64  // when the store was full last, in Unix nanoseconds
+	away       atomic.Int64  // the same of when a store was found away
 	commits    atomic.Uint64 // of files' data, ended so far
 	changes    atomic.Uint64 // transactions, ended so far
 	part       uint64        // size of an upload's part, as far as it matters for when a stream begins
@@ -92,9 +94,13 @@ type Volume struct {
 
 	gcMu        sync.Mutex // one collection at a time
 	uploadsSeen time.Time  // when gc last looked for idle uploads; guarded by gcMu
-	reapers     chan reapable
+	reaping     reaping
 	stop        context.CancelFunc
 	bg          panics.WaitGroup
+	stopBeats   context.CancelFunc
+	beats       panics.WaitGroup // what has to go on until the session ended
+	closing     atomic.Bool      // Close was called: no handle is used any more
+	left        Leftovers
 }
 
 // Open opens the volume in the two stores and starts a session in it. An empty namespace becomes a new volume, unless
@@ -111,6 +117,9 @@ func Open(ctx context.Context, ns namespace.Store, blobs blob.Store, cfg Config)
 	if v.cfg.Idle == 0 {
 		v.cfg.Idle = 5 * time.Second
 	}
+	if v.cfg.CloseTime == 0 {
+		v.cfg.CloseTime = closeTime
+	}
 	v.nodes.m = map[namespace.Ino]*node{}
 	v.atimes.m = map[namespace.Ino]namespace.Time{}
 	v.removed.init()
@@ -121,7 +130,7 @@ func Open(ctx context.Context, ns namespace.Store, blobs blob.Store, cfg Config)
 	v.known.init(cfg.Shared)
 	v.compactor.init()
 	v.waits.m = map[namespace.Ino]chan struct{}{}
-	v.reapers = make(chan reapable, 1024)
+	v.reaping.init()
 	v.part, v.window, v.copyMin = max(streamPart, uint64(cfg.PartSize)), streamWindow, copyMin
 	if v.cfg.Parts == 0 {
 		v.cfg.Parts = streamParts
@@ -147,10 +156,12 @@ func Open(ctx context.Context, ns namespace.Store, blobs blob.Store, cfg Config)
 	if err != nil {
 		return nil, err
 	}
-	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	beats, stopBeats := context.WithCancel(context.WithoutCancel(ctx))
+	v.stopBeats = stopBeats
+	run, stop := context.WithCancel(beats)
 	v.stop = stop
 	v.compactor.closing = run.Done()
-	v.startWork(run, dead)
+	v.startWork(beats, run, dead)
 	return v, nil
 }
 
@@ -160,7 +171,7 @@ func (v *Volume) loop(ctx context.Context, work func(ctx context.Context)) {
 }
 
 // startWork starts the background work.
-func (v *Volume) startWork(run context.Context, dead []uint64) {
+func (v *Volume) startWork(beats, run context.Context, dead []uint64) {
 	v.loop(run, v.flushLoop)
 	if v.cfg.Shared {
 		v.loop(run, v.watchLoop)
@@ -172,7 +183,7 @@ func (v *Volume) startWork(run context.Context, dead []uint64) {
 		return
 	}
 	if v.members != nil {
-		v.loop(run, v.beatLoop)
+		v.beats.Go(func() { panics.Loop(beats, v.beatLoop) })
 	}
 	v.loop(run, v.reapLoop)
 	v.loop(run, func(ctx context.Context) { v.collectLoop(ctx, dead) })
@@ -193,58 +204,6 @@ func (v *Volume) Session() uint64 { return v.session.Load() }
 // Generation tells this life of the volume from those in which an inode number may have meant another file; see
 // namespace.Volume.
 func (v *Volume) Generation() uint32 { return v.generation }
-
-// Close commits all written data, ends the session and stops the background work. It returns the first error; the
-// volume is closed all the same.
-func (v *Volume) Close(ctx context.Context) error {
-	err := v.SyncAll(ctx)
-	if v.stages() {
-		if perr := v.pack(ctx, 0); perr != nil {
-			v.log.Warn("staged data was not packed into blobs, the next mount does it", "err", perr)
-			v.leftover.Store(true)
-		}
-	}
-	v.stop()
-	v.compactor.wait()
-	v.bg.Wait()
-	if v.cfg.ReadOnly {
-		return err
-	}
-	if oerr := v.reapOwn(ctx); err == nil {
-		err = oerr
-	}
-	if herr := v.dropHolds(ctx, func(h *namespace.Hold) bool { return h.Session == v.Session() }); err == nil {
-		err = herr
-	}
-	if eerr := v.endSession(ctx); err == nil {
-		err = eerr
-	}
-	if serr := v.sync(ctx); err == nil {
-		err = serr
-	}
-	return err
-}
-
-// SyncAll commits the written data of all files and makes everything that was done before durable.
-func (v *Volume) SyncAll(ctx context.Context) error {
-	var first error
-	for _, n := range v.nodes.all() {
-		if err := n.commit(ctx, nil); err != nil && first == nil {
-			first = err
-		}
-		v.nodes.put(n)
-	}
-	if err := v.atimes.flush(ctx, v); err != nil && first == nil {
-		first = err
-	}
-	if v.cfg.ReadOnly {
-		return first
-	}
-	if err := v.sync(ctx); err != nil && first == nil {
-		first = err
-	}
-	return first
-}
 
 func (v *Volume) loadOrCreate(ctx context.Context) (*namespace.Volume, error) {
 	var vol *namespace.Volume
