@@ -91,7 +91,7 @@ func FuzzRequest(f *testing.F) {
 			return
 		}
 		r.Header.Set("Content-Type", kind)
-		s := &Server{admin: idle{t}, daemon: idle{t}, log: slog.New(slog.DiscardHandler)}
+		s := &Server{admin: idle{t}, daemon: idle{t}, log: slog.New(slog.DiscardHandler), work: context.Background()}
 		mux := http.NewServeMux()
 		s.routes(mux, false)
 		w := httptest.NewRecorder()
