@@ -165,34 +165,28 @@ func (l List) groupClass() Tag {
 
 // Chmod returns the list of a file whose permission bits are set to perm.
 func (l List) Chmod(perm uint32) List {
-	group := l.groupClass()
-	out := append(List(nil), l...)
-	for i := range out {
-		switch out[i].Tag {
-		case UserObj:
-			out[i].Perm = uint16(perm >> 6 & 7)
-		case group:
-			out[i].Perm = uint16(perm >> 3 & 7)
-		case Other:
-			out[i].Perm = uint16(perm & 7)
-		}
-	}
-	return out
+	return l.change(perm, func(_, bits uint16) uint16 { return bits })
 }
 
 // Inherit returns the access list of what is made with the permission bits perm in a directory that has l as its default:
-// none of these may do more than either says. The umask doesn't count then. See OBJECT CREATION AND DEFAULT ACLs in acl(5).
+// it allows what both do. The umask doesn't count then. See OBJECT CREATION AND DEFAULT ACLs in acl(5).
 func (l List) Inherit(perm uint32) List {
+	return l.change(perm, func(have, bits uint16) uint16 { return have & bits })
+}
+
+// change returns a copy of the list in which the entries that permission bits stand for are changed with those of perm.
+func (l List) change(perm uint32, fn func(have, bits uint16) uint16) List {
 	group := l.groupClass()
 	out := append(List(nil), l...)
 	for i := range out {
-		switch out[i].Tag {
+		e := &out[i]
+		switch e.Tag {
 		case UserObj:
-			out[i].Perm &= uint16(perm >> 6 & 7)
+			e.Perm = fn(e.Perm, uint16(perm>>6&7))
 		case group:
-			out[i].Perm &= uint16(perm >> 3 & 7)
+			e.Perm = fn(e.Perm, uint16(perm>>3&7))
 		case Other:
-			out[i].Perm &= uint16(perm & 7)
+			e.Perm = fn(e.Perm, uint16(perm&7))
 		}
 	}
 	return out
