@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -56,11 +57,40 @@ func migrateSchema(ctx context.Context, conn *pgx.Conn, cfg *Config) error {
 		return fmt.Errorf("the schema %q has version %d of %d and is opened read-only: open it on the primary for writing first",
 			cfg.Schema, version, latest)
 	case version < latest:
+		if err := noneLives(ctx, conn, cfg, version, latest); err != nil {
+			// Another daemon may have brought it up to date since the look, and live in it.
+			if now, verr := schemaVersion(ctx, conn, cfg, files); verr != nil || now != latest {
+				return err
+			}
+			break
+		}
 		if err := applyMigrations(ctx, conn, cfg, files); err != nil {
 			return err
 		}
 	}
 	return checkTables(ctx, conn, cfg)
+}
+
+// sharedVersion is the version of the schema since which sessions say whether they live.
+const sharedVersion = 4
+
+// livesFor is how long after it was last heard of a session may still live. It is more than a lease.
+const livesFor = 30 * time.Second
+
+// noneLives refuses to bring a schema up to date under daemons of an earlier version: they would take what they don't know
+// for damage, or not keep it up.
+func noneLives(ctx context.Context, conn *pgx.Conn, cfg *Config, version, latest int) error {
+	if version < sharedVersion {
+		return nil
+	}
+	var hosts []string
+	err := conn.QueryRow(ctx, `SELECT coalesce(array_agg(DISTINCT convert_from(host, 'LATIN1')), '{}') FROM sessions
+		WHERE NOT dead AND seen > extract(epoch FROM now() - $1::INTERVAL)`, livesFor).Scan(&hosts)
+	if err != nil || len(hosts) == 0 {
+		return explainMigration(cfg, conn, err)
+	}
+	return fmt.Errorf("the schema %q has version %d of %d, and daemons of an earlier version have its volume mounted, on %s: "+
+		"unmount them first; after a crash of one wait %v", cfg.Schema, version, latest, strings.Join(hosts, ", "), livesFor)
 }
 
 func applyMigrations(ctx context.Context, conn *pgx.Conn, cfg *Config, files fs.FS) error {

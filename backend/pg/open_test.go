@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/graviton-fs/graviton/backend/namespace"
 	"github.com/graviton-fs/graviton/backend/pg/pgtest"
 )
 
@@ -165,6 +166,36 @@ func TestOpenSchemas(t *testing.T) {
 	refused(t, Config{URL: d.URL(), Schema: "missing", ReadOnly: true}, "no volume")
 	refused(t, Config{URL: d.URL(), Schema: "public", MustExist: true}, "no volume", "graviton mount")
 	refused(t, Config{URL: d.URL(), Schema: "public", MustExist: true}, "no volume") // the first made nothing
+}
+
+// TestUpgrade opens a schema of version 6, which has no generation. While a daemon of that version lives it is refused.
+func TestUpgrade(t *testing.T) {
+	s := pgtest.Shared(t)
+	d := s.Database(t)
+	cfg := Config{URL: d.URL()}
+	db := openAt(t, cfg)
+	check(t, db.Namespace().Update(ctx, namespace.OpID{}, namespace.Want{}, func(tx namespace.Tx) error {
+		tx.Put(&namespace.Volume{Format: 1, NextID: 40, Generation: 5})
+		tx.Put(&namespace.Inode{Ino: 20, Mode: 0o100644, Nlink: 1, Size: 3, Bytes: 3})
+		tx.Put(&namespace.Session{ID: 7, Host: "elsewhere", Seen: namespace.At(time.Now())})
+		return nil
+	}))
+	check(t, db.Close())
+	s.Exec(t, d.Name, "ALTER TABLE volume DROP COLUMN generation", "UPDATE graviton_version SET version = 6")
+	refused(t, cfg, "version 6 of", "elsewhere", "unmount them first")
+	s.Exec(t, d.Name, "UPDATE sessions SET seen = seen - 60")
+	db = openAt(t, cfg)
+	defer db.Close()
+	check(t, db.Namespace().View(ctx, namespace.Want{}, func(tx namespace.Tx) error {
+		vol, err := namespace.Get[*namespace.Volume](tx, namespace.VolumeKey{})
+		check(t, err)
+		rec, err := namespace.Get[*namespace.Inode](tx, namespace.InodeKey{Ino: 20})
+		check(t, err)
+		if vol.Generation != namespace.FirstGeneration || rec.Flags != 0 || rec.Mode != 0o100644 {
+			t.Errorf("generation %d, flags %d, mode %o", vol.Generation, rec.Flags, rec.Mode)
+		}
+		return nil
+	}))
 }
 
 func TestOpenAsAnotherRole(t *testing.T) {
