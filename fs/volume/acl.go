@@ -29,6 +29,7 @@ func (v *Volume) SetACL(ctx context.Context, ino namespace.Ino, name string, val
 		if name == acl.Default {
 			return setDefaultACL(tx, rec, list)
 		}
+		mode := rec.Mode
 		if len(list) > 0 {
 			perm, _ := list.Mode()
 			rec.Mode = rec.Mode&^0o777 | perm
@@ -36,16 +37,15 @@ func (v *Volume) SetACL(ctx context.Context, ino namespace.Ino, name string, val
 				rec.Mode &^= ModeSetgid
 			}
 		}
-		putACL(tx, rec, acl.Access, namespace.FlagACL, list)
-		return true, nil
+		changed := putACL(tx, rec, acl.Access, namespace.FlagACL, list)
+		return changed || rec.Mode != mode, nil
 	})
 }
 
 func setDefaultACL(tx namespace.Tx, rec *namespace.Inode, list acl.List) (changed bool, err error) {
 	switch {
 	case rec.Mode&ModeType == ModeDir:
-		putACL(tx, rec, acl.Default, namespace.FlagDefaultACL, list)
-		return true, nil
+		return putACL(tx, rec, acl.Default, namespace.FlagDefaultACL, list), nil
 	case len(list) > 0:
 		return false, ErrAccess
 	}
@@ -53,16 +53,20 @@ func setDefaultACL(tx namespace.Tx, rec *namespace.Inode, list acl.List) (change
 }
 
 // putACL keeps a list of an inode, which the caller puts, or drops it if it isn't to be kept: an empty one, or an access
-// list that says no more than the permission bits.
-func putACL(tx namespace.Tx, rec *namespace.Inode, name string, flag namespace.InodeFlags, list acl.List) {
+// list that says no more than the permission bits. It reports whether the inode had a list, or has one now.
+func putACL(
+	tx namespace.Tx, rec *namespace.Inode, name string, flag namespace.InodeFlags, list acl.List,
+) (changed bool) {
 	_, extended := list.Mode()
 	if len(list) == 0 || flag == namespace.FlagACL && !extended {
+		had := rec.Flags&flag != 0
 		rec.Flags &^= flag
 		tx.Delete(namespace.XattrKey{Ino: rec.Ino, Name: name})
-		return
+		return had
 	}
 	rec.Flags = rec.Flags&^namespace.FlagNoXattrs | flag
 	tx.Put(&namespace.Xattr{Ino: rec.Ino, Name: name, Value: list.Bytes()})
+	return true
 }
 
 // readACL reads a list that the inode's flags say may be there.
