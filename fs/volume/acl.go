@@ -19,27 +19,42 @@ func (v *Volume) SetACL(ctx context.Context, ino namespace.Ino, name string, val
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
+	perm, extended := list.Mode()
+	if name == acl.Access && len(list) > 0 && !extended { // as cp -p and tar set with each file that they make
+		_, err := v.SetAttr(ctx, ino, SetAttr{ACLMode: &perm, By: by})
+		return err
+	}
 	return v.changeXattr(ctx, ino, name, func(tx namespace.Tx, rec *namespace.Inode, _ bool) (bool, error) {
-		if rec.Mode&ModeType == ModeLink {
-			return false, ErrUnsupported
-		}
-		if by != nil && !by.Owns(rec.UID) {
-			return false, ErrNotPermit
+		if err := mayChangeACL(rec, by); err != nil {
+			return false, err
 		}
 		if name == acl.Default {
 			return setDefaultACL(tx, rec, list)
 		}
-		mode := rec.Mode
 		if len(list) > 0 {
-			perm, _ := list.Mode()
-			rec.Mode = rec.Mode&^0o777 | perm
-			if by != nil && rec.Mode&ModeSetgid != 0 && !by.InGroup(rec.GID) {
-				rec.Mode &^= ModeSetgid
-			}
+			setACLMode(rec, perm, by)
 		}
-		changed := putACL(tx, rec, acl.Access, namespace.FlagACL, list)
-		return changed || rec.Mode != mode, nil
+		return putACL(tx, rec, acl.Access, namespace.FlagACL, list), nil
 	})
+}
+
+// mayChangeACL refuses who doesn't own the inode, and symbolic links.
+func mayChangeACL(rec *namespace.Inode, by Caller) error {
+	switch {
+	case rec.Mode&ModeType == ModeLink:
+		return ErrUnsupported
+	case by != nil && !by.Owns(rec.UID):
+		return ErrNotPermit
+	}
+	return nil
+}
+
+// setACLMode sets the permission bits that an access list amounts to. The setgid bit stays for members of the group only.
+func setACLMode(rec *namespace.Inode, perm uint32, by Caller) {
+	rec.Mode = rec.Mode&^0o777 | perm
+	if by != nil && rec.Mode&ModeSetgid != 0 && !by.InGroup(rec.GID) {
+		rec.Mode &^= ModeSetgid
+	}
 }
 
 func setDefaultACL(tx namespace.Tx, rec *namespace.Inode, list acl.List) (changed bool, err error) {
@@ -86,8 +101,14 @@ func readACL(tx namespace.Tx, ino namespace.Ino, name string) (acl.List, error) 
 }
 
 // chmodACL brings the access list of an inode in line with permission bits that were set.
-func chmodACL(tx namespace.Tx, rec *namespace.Inode) error {
-	if rec.Flags&namespace.FlagACL == 0 {
+func chmodACL(tx namespace.Tx, rec *namespace.Inode, set SetAttr) error {
+	if set.ACLMode != nil {
+		if err := mayChangeACL(rec, set.By); err != nil {
+			return err
+		}
+		putACL(tx, rec, acl.Access, namespace.FlagACL, nil)
+	}
+	if set.Mode == nil || rec.Flags&namespace.FlagACL == 0 {
 		return nil
 	}
 	list, err := readACL(tx, rec.Ino, acl.Access)

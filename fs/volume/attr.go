@@ -63,6 +63,7 @@ func (v *Volume) overlayAttr(rec *namespace.Inode) {
 // SetAttr is what to change of an inode; nil leaves a field as it is.
 type SetAttr struct {
 	Mode         *uint32 // permission bits
+	ACLMode      *uint32 // the same of an access control list, which replaces the one there is; see SetACL
 	UID, GID     *uint32
 	Size         *uint64
 	Atime, Mtime *namespace.Time
@@ -89,10 +90,7 @@ func (v *Volume) SetAttr(ctx context.Context, ino namespace.Ino, set SetAttr) (*
 			e.tx.Delete(namespace.XattrKey{Ino: ino, Name: xattrCaps})
 		}
 		rec = e.rec
-		if set.Mode != nil {
-			return chmodACL(e.tx, rec)
-		}
-		return nil
+		return chmodACL(e.tx, rec, set)
 	}
 	var err error
 	switch {
@@ -150,6 +148,9 @@ func (v *Volume) applySet(r *namespace.Inode, set SetAttr) (dropCaps bool) {
 	}
 	if set.GID != nil {
 		r.GID = *set.GID
+	}
+	if set.ACLMode != nil {
+		setACLMode(r, *set.ACLMode, set.By)
 	}
 	if set.Mode != nil {
 		r.Mode = r.Mode&ModeType | *set.Mode&modePerm

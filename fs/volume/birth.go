@@ -256,6 +256,9 @@ func (n *node) setUnborn(set SetAttr) *namespace.Inode {
 		return nil
 	}
 	rec := n.birth.rec
+	if set.ACLMode != nil && mayChangeACL(rec, set.By) != nil {
+		return nil
+	}
 	n.v.applySet(rec, set)
 	n.mu.Lock()
 	if set.Mtime != nil {

@@ -49,6 +49,11 @@ func (r *removed) setAttr(v *Volume, ino namespace.Ino, set SetAttr) (*namespace
 	if !ok || set.Size != nil {
 		return nil, ErrStale
 	}
+	if set.ACLMode != nil {
+		if err := mayChangeACL(rec, set.By); err != nil {
+			return nil, err
+		}
+	}
 	v.applySet(rec, set)
 	c := *rec
 	return &c, nil
