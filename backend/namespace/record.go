@@ -139,8 +139,8 @@ type Inode struct {
 	Nlink uint32
 	Rdev  uint32
 	Size  uint64 // bytes; of a symlink the length of Target, of a directory 0
-	// Bytes is what st_blocks counts: the blocks of BlockSize that any of its extents touches, in bytes. Volumes of before
-	// have the sum of their extents' lengths here, until they change.
+	// Bytes is what st_blocks counts: the blocks of BlockSize that any of its extents touches, in bytes. Without FlagBlocks
+	// it is the sum of its extents' lengths. It is 0 only if there are no extents, in either case.
 	Bytes  uint64
 	Atime  Time
 	Mtime  Time
@@ -161,6 +161,8 @@ const (
 	FlagACL
 	// FlagDefaultACL: it is a directory that may have a default access control list.
 	FlagDefaultACL
+	// FlagBlocks: Bytes counts blocks. An inode of before gets it when its extents change first.
+	FlagBlocks
 )
 
 // ModeAndFlags returns both as one number, in which stores keep them: Mode is the lower 16 bits.

@@ -104,15 +104,15 @@ func (db *DB) syncLog() error {
 	if noSync {
 		return nil
 	}
-	if db.logFailed.Load() {
+	if db.logFailed.Swap(false) { // before the write: one that fails meanwhile counts
 		wo, wb := grocksdb.NewDefaultWriteOptions(), grocksdb.NewWriteBatch()
 		defer wo.Destroy()
 		defer wb.Destroy()
 		wo.SetSync(true)
 		if err := db.db.Write(wo, wb); err != nil {
+			db.logFailed.Store(true)
 			return classify(err)
 		}
-		db.logFailed.Store(false)
 	}
 	return classify(db.db.FlushWAL(true))
 }

@@ -67,9 +67,8 @@ func (v *Volume) adoptBlob(ctx context.Context, info blob.Info) error {
 			}
 		}
 		edit.recordBlob(info.Key, uint64(info.Size))
-		edit.finish()
 		v.putEntry(tx, rec, foundName(info), first+3)
-		return nil
+		return edit.finish()
 	})
 }
 

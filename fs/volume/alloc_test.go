@@ -1,7 +1,9 @@
 package volume_test
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/graviton-fs/graviton/fs/volume"
 )
@@ -40,6 +42,26 @@ func TestAllocate(t *testing.T) {
 	wantErr(t, h.Allocate(ctx, 0x08, 0, 1, nil), volume.ErrUnsupported)
 	wantErr(t, h.Allocate(ctx, 0, volume.MaxFile, 1, nil), volume.ErrTooBig)
 	wantErr(t, h.Allocate(ctx, 0, 1<<64-1, 2, nil), volume.ErrTooBig)
+	wantErr(t, h.Allocate(ctx, 0, 0, volume.MaxFile, nil), volume.ErrTooBig) // more blocks than st_blocks can say
+	wantErr(t, h.Allocate(ctx, volume.AllocZero, 0, volume.MaxFile, nil), volume.ErrTooBig)
+	must(t, h.Allocate(ctx, volume.AllocPunch|volume.AllocKeepSize, 200_000, volume.MaxFile-200_000, nil))
+	e.want(h, p)
+}
+
+// TestSeekBeforeAllocated looks for data before much that is allocated behind the end of the file.
+func TestSeekBeforeAllocated(t *testing.T) {
+	e := newEnv(t)
+	h := e.create("f")
+	defer h.Release(ctx)
+	_, err := e.v.SetAttr(ctx, h.Ino(), volume.SetAttr{Size: ptr(uint64(10))})
+	must(t, err)
+	for i := range uint64(300) {
+		must(t, h.Allocate(ctx, volume.AllocKeepSize, (2*i+2)*4096, 100, nil))
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	_, err = h.SeekData(ctx, 0)
+	wantErr(t, err, volume.ErrNoData)
 }
 
 func TestSeek(t *testing.T) {

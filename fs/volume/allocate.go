@@ -13,6 +13,10 @@ const (
 	AllocZero     = 0x10
 )
 
+// mostAllocated is behind the last byte that can be allocated: of a file with one block more, Inode.Bytes would be larger
+// than MaxFile.
+const mostAllocated = MaxFile / namespace.BlockSize * namespace.BlockSize
+
 // Allocate does what fallocate(2) does: a range counts as allocated, and the file reaches to its end unless the size is
 // kept; or the range reads as zeros and keeps its space, or loses it. The space is not set aside: what is written later
 // goes to a new place anyway, and may meet a full store. killFor is as in Written, and is asked
@@ -24,6 +28,9 @@ func (h *Handle) Allocate(ctx context.Context, mode uint32, off, length uint64, 
 	}
 	end := off + length
 	if end > MaxFile || end < off {
+		return ErrTooBig
+	}
+	if mode&AllocPunch == 0 && end > mostAllocated {
 		return ErrTooBig
 	}
 	var edit func(e *extentEdit, lo, hi uint64) error

@@ -42,7 +42,6 @@ func (m *members) fresh(ctx context.Context) {
 // beatLoop has this daemon heard of.
 func (v *Volume) beatLoop(ctx context.Context) {
 	m := v.members
-	defer close(m.ended)
 	ctx = context.WithValue(ctx, ofBeat{}, true)
 	tick := time.NewTicker(m.beat())
 	defer tick.Stop()

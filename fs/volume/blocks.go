@@ -29,8 +29,7 @@ func countBlocks(list []*namespace.Extent, first, end uint64) (n int64) {
 	return n
 }
 
-// allocated is Inode.Bytes after blocks came or went. Volumes of before have a sum of bytes there, which becomes a number
-// of blocks here.
+// allocated is about what Inode.Bytes will be after blocks came or went. If it is a sum of bytes still, it is rounded up.
 func allocated(bytes uint64, blocks int64) uint64 {
 	_, have := blocksOf(0, bytes)
 	return uint64(max(int64(have)+blocks, 0)) * namespace.BlockSize

@@ -199,9 +199,8 @@ func (n *node) commitExtents(ctx context.Context, b *batch, list []*namespace.Ex
 		if n.v.cfg.Shared {
 			before.mark(rec)
 		}
-		edit.finish()
 		inline, worn = edit.inline, edit.worn
-		return nil
+		return edit.finish()
 	})
 	if err == nil {
 		n.v.known.changed(rec, before)

@@ -270,7 +270,8 @@ func (v *Volume) freeName(tx namespace.Tx, parent namespace.Ino, name string) (*
 func (v *Volume) newInode(ino namespace.Ino, dir *namespace.Inode, what Node) *namespace.Inode {
 	now := v.now()
 	rec := &namespace.Inode{
-		Ino: ino, Mode: what.Mode, Flags: namespace.FlagNoXattrs, UID: what.UID, GID: what.GID, Nlink: 1, Rdev: what.Rdev,
+		Ino: ino, Mode: what.Mode, Flags: namespace.FlagNoXattrs | namespace.FlagBlocks,
+		UID: what.UID, GID: what.GID, Nlink: 1, Rdev: what.Rdev,
 		Size: uint64(len(what.Target)), Target: what.Target,
 		Atime: now, Mtime: now, Ctime: now, Btime: now, Parent: dir.Ino,
 	}

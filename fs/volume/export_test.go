@@ -89,3 +89,10 @@ func (v *Volume) ReapsNothing() bool {
 	defer v.reaping.mu.Unlock()
 	return len(v.reaping.queue) == 0 && !v.reaping.missed && len(v.reaping.wake) == 0
 }
+
+// Waits reports whether someone waits for a lock of an inode.
+func (v *Volume) Waits(ino namespace.Ino) bool {
+	v.waits.mu.Lock()
+	defer v.waits.mu.Unlock()
+	return v.waits.m[ino] != nil
+}

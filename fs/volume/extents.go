@@ -20,6 +20,7 @@ type extentEdit struct {
 	refs   map[blob.Key]int64
 	made   map[blob.Key]uint64
 	fresh  bool // the inode has no extents yet, and those that are put don't meet each other
+	edited bool // extents were inserted or removed
 
 	freshEnd uint64 // behind the last block of a fresh inode
 }
@@ -121,6 +122,7 @@ func (e *extentEdit) mergeInline(x *namespace.Extent) error {
 
 func (e *extentEdit) insert(x *namespace.Extent) *namespace.Extent {
 	e.tx.Put(x)
+	e.edited = true
 	if !e.fresh { // a new file isn't worn
 		e.worn.extents++
 	}
@@ -136,6 +138,7 @@ func (e *extentEdit) insert(x *namespace.Extent) *namespace.Extent {
 
 func (e *extentEdit) remove(x *namespace.Extent) {
 	e.tx.Delete(x.Key())
+	e.edited = true
 	e.worn.extents--
 	if !x.Unwritten {
 		e.bytes -= int64(x.Len)
@@ -164,7 +167,34 @@ func (e *extentEdit) recordBlob(key blob.Key, size uint64) {
 }
 
 // finish writes the sums and the inode.
-func (e *extentEdit) finish() {
+func (e *extentEdit) finish() error {
+	if err := e.count(); err != nil {
+		return err
+	}
+	e.finishSums()
+	e.tx.Put(e.rec)
+	return nil
+}
+
+// count brings the inode's Bytes up to date.
+func (e *extentEdit) count() error {
+	switch {
+	case !e.edited:
+	case e.rec.Flags&namespace.FlagBlocks != 0:
+		e.rec.Bytes = uint64(max(int64(e.rec.Bytes)+e.blocks*namespace.BlockSize, 0)) // also of a damaged volume
+	default: // a sum of lengths doesn't say how many blocks there were
+		list, err := e.near(0, MaxFile)
+		if err != nil {
+			return err
+		}
+		e.rec.Bytes = uint64(countBlocks(list, 0, maxBlock)) * namespace.BlockSize
+		e.rec.Flags |= namespace.FlagBlocks
+	}
+	return nil
+}
+
+// finishSums is finish for an inode that is being deleted: it writes the sums alone.
+func (e *extentEdit) finishSums() {
 	now := e.v.now()
 	for key, size := range e.made {
 		e.tx.Put(&namespace.Blob{Blob: key, Size: size, Refs: e.refs[key], Since: now})
@@ -175,11 +205,9 @@ func (e *extentEdit) finish() {
 			e.tx.Apply(namespace.BlobKey{Blob: key}, namespace.Delta{Refs: n, Ctime: now})
 		}
 	}
-	e.rec.Bytes = allocated(e.rec.Bytes, e.blocks)
 	if e.bytes != 0 {
 		e.tx.Apply(namespace.UsageKey{Session: e.v.Session()}, namespace.Delta{Bytes: e.bytes})
 	}
-	e.tx.Put(e.rec)
 }
 
 // sliceExtent returns the part of x between two file offsets.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
+	"github.com/graviton-fs/graviton/panics"
 )
 
 // maxFaults is how many faults status shows.
@@ -31,7 +32,7 @@ type Fault struct {
 func (l *faultLog) record(v *Volume, ino namespace.Ino, op string, err error) {
 	f := Fault{Time: time.Now(), Ino: ino, Op: op, Err: err.Error()}
 	if isAway(err) {
-		go l.add(v, f)
+		panics.Go(func() { l.add(v, f) })
 	} else {
 		l.add(v, f)
 	}

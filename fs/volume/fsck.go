@@ -56,6 +56,7 @@ type checkInode struct {
 	size          uint64
 	bytes, sum    uint64
 	blocks        uint64 // that its extents touch
+	counts        bool   // bytes is of blocks, see namespace.FlagBlocks
 	behind        uint64 // the last of them
 	orphan        bool
 }
@@ -136,6 +137,7 @@ func (c *check) inodes() error {
 		c.sum.Inodes++
 		c.kinds[rec.Ino] = &checkInode{
 			typ: rec.Mode & ModeType, nlink: rec.Nlink, parent: rec.Parent, size: rec.Size, bytes: rec.Bytes,
+			counts: rec.Flags&namespace.FlagBlocks != 0,
 		}
 		if uint64(rec.Ino) >= c.next {
 			c.report(CodeIno, rec.Ino, "inode %d was not handed out yet", rec.Ino)
@@ -190,8 +192,12 @@ func (c *check) extents() error {
 		}
 	}
 	for ino, in := range c.kinds {
-		if have := in.blocks * namespace.BlockSize; in.bytes != have && in.bytes != in.sum { // see Inode.Bytes
-			c.report(CodeBytes, ino, "inode %d counts %d bytes of blocks and has %d", ino, in.bytes, have)
+		have := in.blocks * namespace.BlockSize
+		if !in.counts {
+			have = in.sum
+		}
+		if in.bytes != have {
+			c.report(CodeBytes, ino, "inode %d counts %d bytes and has %d", ino, in.bytes, have)
 		}
 	}
 	return nil

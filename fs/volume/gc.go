@@ -147,7 +147,6 @@ func (v *Volume) collectLost(ctx context.Context, grace time.Duration, sum *Coll
 		return err
 	}
 	alone, release := v.company()
-	defer release()
 	var list []reapable
 	for _, o := range orphans {
 		if o.Session != v.Session() && live[o.Session] || o.Session == 0 && !alone {
@@ -160,6 +159,7 @@ func (v *Volume) collectLost(ctx context.Context, grace time.Duration, sum *Coll
 		}
 		list = append(list, reapable{o.Ino, alone})
 	}
+	release() // who comes now can't open what has no name, and mustn't wait for all that follows
 	left, gone, err := v.reapAll(ctx, list)
 	v.reaping.add(left...)
 	sum.Orphans += gone

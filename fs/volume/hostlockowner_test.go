@@ -91,6 +91,32 @@ func TestHostsUnlockLater(t *testing.T) {
 	})
 }
 
+// TestHostsCloseWhileWaiting has a process close one descriptor of a file while a thread of it waits for a lock through
+// another one: it gets that lock, as on a local disk.
+func TestHostsCloseWhileWaiting(t *testing.T) {
+	hosts := newHosts(t, 2)
+	hosts[0].put("f", nil)
+	other := hosts[1].openFile("f")
+	defer other.Release(ctx)
+	a, b := hosts[0].openFile("f"), hosts[0].openFile("f")
+	defer b.Release(ctx)
+	lock(t, other, whole(7), nil)
+	lock(t, b, whole(1), volume.ErrLocked)
+	got := make(chan error, 1)
+	go func() {
+		_, err := b.SetLock(ctx, whole(1), true)
+		got <- err
+	}()
+	eventually(t, "the wait", func() bool { return hosts[0].v.Waits(b.Ino()) })
+	must(t, a.Closing(1)(ctx))
+	a.Release(ctx)
+	must(t, other.Unlock(ctx, whole(7)))
+	must(t, <-got)
+	lock(t, other, whole(7), volume.ErrLocked)
+	must(t, b.Closing(1)(ctx))
+	lock(t, other, whole(7), nil)
+}
+
 // TestHostsManyLocks sets many locks of one file. Each costs as many exchanges as the first, and about the time.
 func TestHostsManyLocks(t *testing.T) {
 	h := newHosts(t, 1)[0]

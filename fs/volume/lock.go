@@ -47,8 +47,8 @@ func (h *Handle) SetLock(ctx context.Context, l Lock, wait bool) (fresh bool, er
 		return false, ErrReadOnly
 	}
 	n := h.n
-	o := h.lockOwner(l.locker())
 	for {
+		o := h.lockOwner(l.locker())
 		var woken <-chan struct{}
 		if wait {
 			woken = n.v.waits.on(n.ino)
@@ -58,7 +58,12 @@ func (h *Handle) SetLock(ctx context.Context, l Lock, wait bool) (fresh bool, er
 			return false, err
 		}
 		if taken {
-			return n.outdated(rec), n.stillOpen(ctx, o)
+			fresh = n.outdated(rec) || fresh
+			kept, err := n.keepLock(ctx, o)
+			if kept || err != nil {
+				return fresh, err
+			}
+			continue // the process has closed another descriptor of the file: this one is open still
 		}
 		if !wait {
 			return false, ErrLocked

@@ -2,7 +2,6 @@ package volume
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
@@ -37,16 +36,17 @@ func (h *Handle) lockOwner(who locker) *lockOwner {
 	return o
 }
 
-// stillOpen gives a lock back that was set while a close gave back those that the owner had, and says so.
-func (n *node) stillOpen(ctx context.Context, o *lockOwner) error {
+// keepLock reports whether a lock that was set stays. If a close has given back those that the owner had meanwhile, this one
+// is given back, too.
+func (n *node) keepLock(ctx context.Context, o *lockOwner) (kept bool, err error) {
 	n.mu.Lock()
 	retired := o.retired
 	o.freed = o.freed && !retired
 	n.mu.Unlock()
 	if !retired {
-		return nil
+		return true, nil
 	}
-	return errors.Join(ErrBadHandle, n.free(ctx, o))
+	return false, n.free(ctx, o)
 }
 
 // Closing is called when a process closes a descriptor of the file, before anything is waited for, and returns what then

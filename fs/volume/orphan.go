@@ -171,7 +171,7 @@ func (v *Volume) reapSeveral(ctx context.Context, list []reapable) (left []reapa
 		gone += b.gone
 		for _, o := range b.large {
 			if err := v.reapLarge(ctx, o); err != nil {
-				return append(left, b.large...), gone, err
+				return slices.Concat(left, b.large, b.busy, b.later), gone, err
 			}
 			gone++
 		}

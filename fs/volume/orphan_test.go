@@ -3,8 +3,10 @@ package volume_test
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 
+	"github.com/graviton-fs/graviton/backend/faults"
 	"github.com/graviton-fs/graviton/fs/volume"
 )
 
@@ -185,4 +187,34 @@ func TestReapMany(t *testing.T) {
 		}
 		return calm == 50
 	})
+}
+
+// TestReapAfterError removes many orphans at once, of which a large one fails: none of the others is forgotten.
+func TestReapAfterError(t *testing.T) {
+	e := newEnv(t)
+	in := e.inject()
+	var handles []*volume.Handle
+	for i, extents := range []int{70, 60, 60, 60} { // the first is large, the last has no room in the transaction of the others
+		h := e.create(fmt.Sprint(i))
+		for x := range extents {
+			e.write(h, uint64(x)*8192, []byte{1})
+		}
+		must(t, h.Sync(ctx))
+		must(t, e.v.Unlink(ctx, root, fmt.Sprint(i)))
+		handles = append(handles, h)
+	}
+	var fail atomic.Bool // until all of them wait
+	var updates atomic.Int32
+	fail.Store(true)
+	in.FailIf(func(c faults.Call) error {
+		if c.Op == "update" && (fail.Load() || updates.Add(1) == 2) { // the second removes the large one
+			return faults.ErrInjected
+		}
+		return nil
+	})
+	for _, h := range handles {
+		h.Release(ctx)
+	}
+	fail.Store(false)
+	e.reaped()
 }

@@ -1,11 +1,14 @@
 package volume_test
 
 import (
+	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/graviton-fs/graviton/backend/faults"
+	"github.com/graviton-fs/graviton/backend/namespace"
 	"github.com/graviton-fs/graviton/fs/volume"
 	"github.com/graviton-fs/graviton/panics"
 )
@@ -73,4 +76,41 @@ func TestPanicInRead(t *testing.T) {
 		t.Errorf("read after it: %d, %v", n, err)
 	}
 	e.done(h)
+}
+
+// panicky panics at the end of an Update, when its function has run.
+type panicky struct {
+	namespace.Store
+	on atomic.Bool
+}
+
+func (p *panicky) Update(ctx context.Context, op namespace.OpID, want namespace.Want, fn func(tx namespace.Tx) error) error {
+	err := p.Store.Update(ctx, op, want, fn)
+	if p.on.Load() {
+		panic("update")
+	}
+	return err
+}
+
+// TestPanicBehindTransaction has the store panic while a removal holds an inode: nobody waits for it afterwards.
+func TestPanicBehindTransaction(t *testing.T) {
+	e := newEnv(t)
+	ino := e.put("f", []byte("x"))
+	p := &panicky{Store: e.ns}
+	e.ns = p
+	e.reopen()
+	p.on.Store(true)
+	panicked(t, "unlink", e.v.Unlink(ctx, root, "f"))
+	p.on.Store(false)
+	opened := make(chan error, 1)
+	go func() {
+		_, err := e.v.Open(ctx, ino, volume.OpenFlags{Read: true})
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		wantErr(t, err, volume.ErrStale) // the transaction was done
+	case <-time.After(10 * time.Second):
+		t.Fatal("open waits for a removal that has ended")
+	}
 }

@@ -205,7 +205,9 @@ func (v *Volume) shrinkOrphan(tx namespace.Tx, rec *namespace.Inode) error {
 		edit.remove(x)
 	}
 	edit.blocks = -countBlocks(exts, 0, kept)
-	edit.finish()
+	if err := edit.finish(); err != nil {
+		return err
+	}
 	attrs, err := collectSound[*namespace.Xattr](tx, namespace.XattrKey{Ino: rec.Ino}, reapBatch)
 	for _, a := range attrs {
 		tx.Delete(a.Key())

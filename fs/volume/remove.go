@@ -202,7 +202,7 @@ func deleteContents(v *Volume, tx namespace.Tx, rec *namespace.Inode, exts []*na
 	for _, x := range exts {
 		edit.remove(x)
 	}
-	edit.finish()
+	edit.finishSums()
 	for _, a := range attrs {
 		tx.Delete(a.Key())
 	}

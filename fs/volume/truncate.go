@@ -53,7 +53,7 @@ func (h *Handle) SeekData(ctx context.Context, off uint64) (uint64, error) {
 		}
 		for _, x := range list {
 			if x.Off >= size {
-				break
+				return 0, ErrNoData
 			}
 			if !x.Unwritten {
 				return max(off, x.Off), nil

@@ -9,6 +9,7 @@ import (
 
 	"github.com/graviton-fs/graviton/backend/namespace"
 	"github.com/graviton-fs/graviton/backend/patience"
+	"github.com/graviton-fs/graviton/panics"
 )
 
 // update runs a transaction that needs no recognition after a lost answer by more than its own effect.
@@ -21,7 +22,8 @@ func (v *Volume) update(ctx context.Context, want namespace.Want, fn func(tx nam
 		v.members.renewal.RLock()
 		defer v.members.renewal.RUnlock()
 	}
-	err := v.ns.Update(ctx, namespace.OpID(uuid.New()), want, fn)
+	// The caller may hold an inode until it hears the outcome, also if that is a panic.
+	err := panics.Do(func() error { return v.ns.Update(ctx, namespace.OpID(uuid.New()), want, fn) })
 	v.note(err)
 	v.changes.Add(1)
 	return err

@@ -183,7 +183,10 @@ func (v *Volume) startWork(beats, run context.Context, dead []uint64) {
 		return
 	}
 	if v.members != nil {
-		v.beats.Go(func() { panics.Loop(beats, v.beatLoop) })
+		v.beats.Go(func() {
+			defer close(v.members.ended)
+			panics.Loop(beats, v.beatLoop)
+		})
 	}
 	v.loop(run, v.reapLoop)
 	v.loop(run, func(ctx context.Context) { v.collectLoop(ctx, dead) })

@@ -16,7 +16,7 @@ type xattrless struct {
 }
 
 // xattrLook is what is known of an inode: that it has none, or that some were set here, after which what was read before
-// doesn't count.
+// doesn't count, however long ago that is: the flag doesn't come back.
 type xattrLook struct {
 	at   time.Time
 	none bool
@@ -35,24 +35,26 @@ func (x *xattrless) init(shared bool) {
 // has reports whether the inode is known to have none.
 func (x *xattrless) has(ino namespace.Ino) bool {
 	look, ok := x.m.Get(ino)
-	return ok && look.none && x.holds(look)
+	return ok && look.none && (x.most == 0 || time.Since(look.at) < x.most)
 }
-
-func (x *xattrless) holds(look xattrLook) bool { return x.most == 0 || time.Since(look.at) < x.most }
 
 // note remembers what an inode's record says.
 func (x *xattrless) note(rec *namespace.Inode) {
 	if rec.Flags&namespace.FlagNoXattrs == 0 {
 		return
 	}
-	if look, ok := x.m.Peek(rec.Ino); ok && !look.none && x.holds(look) {
+	if look, ok := x.m.Peek(rec.Ino); ok && !look.none {
 		return
 	}
 	x.m.Add(rec.Ino, xattrLook{time.Now(), true})
 }
 
 // changed is called before some are set here.
-func (x *xattrless) changed(ino namespace.Ino) { x.m.Add(ino, xattrLook{at: time.Now()}) }
+func (x *xattrless) changed(ino namespace.Ino) { x.m.Add(ino, xattrLook{}) }
 
-// forget is called when another daemon has changed the inode.
-func (x *xattrless) forget(ino namespace.Ino) { x.m.Remove(ino) }
+// forget is called when another daemon has changed the inode. That some were set here stays true for who reads slowly.
+func (x *xattrless) forget(ino namespace.Ino) {
+	if look, ok := x.m.Peek(ino); ok && look.none {
+		x.m.Remove(ino)
+	}
+}
