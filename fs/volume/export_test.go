@@ -79,3 +79,6 @@ func (v *Volume) CommitStored(ctx context.Context, h *Handle, key blob.Key) erro
 	_, err := h.n.commitExtents(ctx, &batch{key: key, size: 1}, []*namespace.Extent{x}, nil)
 	return err
 }
+
+// AttrTries is how often attributes are read again.
+const AttrTries = attrTries

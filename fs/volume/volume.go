@@ -73,10 +73,10 @@ type Volume struct {
 	known      known
 	told       told
 	waits      waits
-	lost       atomic.Bool   // see LostCommits
-	ousted     atomic.Bool   // see oust
-	full       atomic.Int64  // when the store was full last, in Unix nanoseconds
-	commits    atomic.Uint64 // of files' data, ended so far
+	lost       atomic.Bool  // see LostCommits
+	ousted     atomic.Bool  // see oust
+	full       atomic.Int64 // when the store was full last, in Unix nanoseconds
+	looks      looks
 	changes    atomic.Uint64 // transactions, ended so far
 	part       uint64        // size of an upload's part, as far as it matters for when a stream begins
 	window     uint64        // see streamWindow
@@ -114,6 +114,7 @@ func Open(ctx context.Context, ns namespace.Store, blobs blob.Store, cfg Config)
 	v.nodes.m = map[namespace.Ino]*node{}
 	v.atimes.m = map[namespace.Ino]namespace.Time{}
 	v.removed.init()
+	v.looks.init()
 	v.xattrless.init(cfg.Shared)
 	v.births.m = map[namespace.DentryKey]*node{}
 	v.dirty = newBudget(cfg.Dirty)
