@@ -23,7 +23,7 @@ func TestShown(t *testing.T) {
 	}{
 		{size: 312, keep: keep, ok: true},
 		{size: 440, keep: 0, ok: true, forgets: 1}, // the first answer may be on its way
-		{size: 312},                                // found before that one
+		{size: 312, forgets: 1},                    // found before that one
 		{size: 440, keep: 0, ok: true, forgets: 1},
 		{size: 568, keep: 0, ok: true, forgets: 1}, // nothing is kept since
 		{size: 100, forgets: 1},
