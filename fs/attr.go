@@ -11,29 +11,32 @@ import (
 )
 
 // inode returns the inode that a request is about.
-func (f *FS) inode(cancel <-chan struct{}, in *fuse.InHeader) (*namespace.Inode, error) {
+func (f *FS) inode(cancel <-chan struct{}, in *fuse.InHeader) (answer, error) {
 	ino := namespace.Ino(in.NodeId)
-	return call(f, cancel, in.Pid, func() (*namespace.Inode, error) { return f.vol.GetAttr(background(), ino) }, nil)
+	return call(f, cancel, in.Pid, func() (answer, error) {
+		return f.toShow(func() (*namespace.Inode, error) { return f.vol.GetAttr(background(), ino) })
+	}, nil)
 }
 
 // GetAttr answers stat(2).
 func (f *FS) GetAttr(cancel <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
-	rec, err := f.inode(cancel, &in.InHeader)
+	a, err := f.inode(cancel, &in.InHeader)
 	if err != nil {
 		return f.status("getattr", in.NodeId, err)
 	}
-	out.SetTimeout(f.timeout)
-	fillAttr(&out.Attr, rec)
+	out.SetTimeout(a.keep)
+	fillAttr(&out.Attr, a.rec)
 	return fuse.OK
 }
 
 // Statx answers statx(2), for the time of birth.
 func (f *FS) Statx(cancel <-chan struct{}, in *fuse.StatxIn, out *fuse.StatxOut) fuse.Status {
-	rec, err := f.inode(cancel, &in.InHeader)
+	a, err := f.inode(cancel, &in.InHeader)
 	if err != nil {
 		return f.status("statx", in.NodeId, err)
 	}
-	out.SetTimeout(f.timeout)
+	rec := a.rec
+	out.SetTimeout(a.keep)
 	out.Statx = fuse.Statx{
 		Mask: unix.STATX_BASIC_STATS | unix.STATX_BTIME, Blksize: blockSize,
 		Nlink: rec.Nlink, Uid: rec.UID, Gid: rec.GID, Mode: uint16(rec.Mode),
@@ -60,7 +63,7 @@ func (f *FS) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrO
 	if err != nil {
 		return f.failed.note(question{node: in.NodeId}, 0, 0, f.status("setattr", in.NodeId, err), begun)
 	}
-	out.SetTimeout(f.timeout)
+	out.SetTimeout(f.showChanged(rec))
 	fillAttr(&out.Attr, rec)
 	return fuse.OK
 }

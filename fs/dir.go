@@ -42,7 +42,9 @@ func (f *FS) ReadDirPlus(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirE
 	return f.readDir(cancel, in, true, func(e fuse.DirEntry, rec *namespace.Inode) bool {
 		entry := out.AddDirLookupEntry(e)
 		if entry != nil && rec != nil {
-			f.fillEntry(entry, rec)
+			if a, ok := f.showListed(rec); ok {
+				f.fillAnswer(entry, a)
+			}
 		}
 		return entry != nil
 	})

@@ -31,6 +31,7 @@ type FS struct {
 	workers *workers // of requests to stores that may be away for long, see call; nil if they never are
 	open    handleTable
 	failed  failures // of requests that the kernel sends twice
+	shown   *shown   // nil with the write-back cache: the kernel counts the sizes itself
 }
 
 var _ fuse.RawFileSystem = (*FS)(nil)
@@ -39,6 +40,9 @@ func newFS(vol *volume.Volume, timeout time.Duration, cached, patient bool) *FS 
 	f := &FS{
 		RawFileSystem: fuse.NewDefaultRawFileSystem(), vol: vol, timeout: timeout, cached: cached,
 		open: handleTable{m: map[uint64]*volume.Handle{}}, failed: failures{m: map[question]failure{}},
+	}
+	if !cached {
+		f.shown = newShown(timeout, f.forgetAttributes)
 	}
 	if patient {
 		f.workers = newWorkers()
@@ -93,7 +97,13 @@ func sectors(rec *namespace.Inode) uint64 {
 	return (rec.Bytes + namespace.BlockSize - 1) / namespace.BlockSize * (namespace.BlockSize / 512)
 }
 
-// fillEntry translates the outcome of a lookup.
+// fillAnswer translates the outcome of a lookup.
+func (f *FS) fillAnswer(out *fuse.EntryOut, a answer) {
+	f.fillEntry(out, a.rec)
+	out.SetAttrTimeout(a.keep)
+}
+
+// fillEntry translates an inode that a name leads to.
 func (f *FS) fillEntry(out *fuse.EntryOut, rec *namespace.Inode) {
 	out.NodeId = uint64(rec.Ino)
 	out.Generation = uint64(f.vol.Generation())

@@ -20,8 +20,8 @@ func (f *FS) Lookup(cancel <-chan struct{}, in *fuse.InHeader, name string, out 
 	if s, ok := f.failed.again(q, 0, 0); ok {
 		return s
 	}
-	rec, err := call(f, cancel, in.Pid, func() (*namespace.Inode, error) {
-		return f.vol.Lookup(background(), dir, name)
+	a, err := call(f, cancel, in.Pid, func() (answer, error) {
+		return f.toShow(func() (*namespace.Inode, error) { return f.vol.Lookup(background(), dir, name) })
 	}, nil)
 	if errors.Is(err, volume.ErrNotFound) && f.timeout > 0 {
 		out.SetEntryTimeout(f.timeout)
@@ -30,7 +30,7 @@ func (f *FS) Lookup(cancel <-chan struct{}, in *fuse.InHeader, name string, out 
 	if err != nil {
 		return f.failed.note(q, 0, 0, f.status("lookup", in.NodeId, err), begun)
 	}
-	f.fillEntry(out, rec)
+	f.fillAnswer(out, a)
 	return fuse.OK
 }
 
@@ -38,13 +38,13 @@ func (f *FS) Lookup(cancel <-chan struct{}, in *fuse.InHeader, name string, out 
 // used whose inode it has forgotten, as an NFS server's or one of open_by_handle_at(2).
 func (f *FS) lookupHandle(cancel <-chan struct{}, in *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
 	ino := namespace.Ino(in.NodeId)
-	rec, err := call(f, cancel, in.Pid, func() (*namespace.Inode, error) {
-		return f.vol.LookupInode(background(), ino, name == "..")
+	a, err := call(f, cancel, in.Pid, func() (answer, error) {
+		return f.toShow(func() (*namespace.Inode, error) { return f.vol.LookupInode(background(), ino, name == "..") })
 	}, nil)
 	if err != nil {
 		return f.status("lookup", in.NodeId, err)
 	}
-	f.fillEntry(out, rec)
+	f.fillAnswer(out, a)
 	return fuse.OK
 }
 
@@ -92,11 +92,11 @@ func newNode(in *fuse.InHeader, mode, umask uint32) volume.Node {
 
 // Readlink reads a symbolic link.
 func (f *FS) Readlink(cancel <-chan struct{}, in *fuse.InHeader) ([]byte, fuse.Status) {
-	rec, err := f.inode(cancel, in)
+	a, err := f.inode(cancel, in)
 	if err != nil {
 		return nil, f.status("readlink", in.NodeId, err)
 	}
-	return []byte(rec.Target), fuse.OK
+	return []byte(a.rec.Target), fuse.OK
 }
 
 // Unlink removes a name of a file.
@@ -135,6 +135,6 @@ func (f *FS) Link(cancel <-chan struct{}, in *fuse.LinkIn, name string, out *fus
 	if err != nil {
 		return f.status("link", in.NodeId, err)
 	}
-	f.fillEntry(out, rec)
+	f.fillAnswer(out, answer{rec, f.showChanged(rec)})
 	return fuse.OK
 }

@@ -22,8 +22,8 @@ func (p private) Access(cancel <-chan struct{}, in *fuse.AccessIn) fuse.Status {
 	if in.Mask&unix.X_OK == 0 {
 		return fuse.OK
 	}
-	rec, err := p.inode(cancel, &in.InHeader)
-	if err == nil && rec.Mode&unix.S_IFMT != unix.S_IFDIR && rec.Mode&0o111 == 0 {
+	a, err := p.inode(cancel, &in.InHeader)
+	if err == nil && a.rec.Mode&unix.S_IFMT != unix.S_IFDIR && a.rec.Mode&0o111 == 0 {
 		return fuse.EACCES
 	}
 	return p.status("access", in.NodeId, err)

@@ -21,8 +21,13 @@ func (f *FS) openShared(in *fuse.OpenIn, out *fuse.OpenOut, h *volume.Handle) {
 		out.OpenFlags |= fuse.FOPEN_KEEP_CACHE
 		return
 	}
+	f.forgetAttributes(in.NodeId)
+}
+
+// forgetAttributes has the kernel forget an inode's attributes, those in answers on their way to it too.
+func (f *FS) forgetAttributes(ino uint64) {
 	if s := f.server.Load(); s != nil {
-		s.InodeNotify(in.NodeId, attributesOnly, 0)
+		s.InodeNotify(ino, attributesOnly, 0)
 	}
 }
 

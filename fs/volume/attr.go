@@ -19,6 +19,10 @@ func (v *Volume) GetAttr(ctx context.Context, ino namespace.Ino) (*namespace.Ino
 		return rec, nil
 	}
 	for try := 0; ; try++ {
+		if try == attrTries {
+			v.lockOver(ctx, &n.flushing)
+			defer n.flushing.Unlock()
+		}
 		commits := n.committed()
 		rec, err := v.inode(ctx, ino)
 		if isNotFound(err) {
@@ -38,7 +42,7 @@ func (v *Volume) GetAttr(ctx context.Context, ino namespace.Ino) (*namespace.Ino
 	}
 }
 
-// attrTries is how often the attributes of a file that is committed all the time are read again.
+// attrTries is how often the attributes of a file that is committed all the time are read again before its commits wait.
 const attrTries = 8
 
 func (v *Volume) inode(ctx context.Context, ino namespace.Ino) (*namespace.Inode, error) {
@@ -84,38 +88,54 @@ func (v *Volume) SetAttr(ctx context.Context, ino namespace.Ino, set SetAttr) (*
 	}
 	n := v.nodes.get(v, ino)
 	defer v.nodes.put(n)
+	if set.Size == nil {
+		if rec := n.setUnborn(set); rec != nil {
+			if set.Atime != nil {
+				v.atimes.forget(ino)
+			}
+			v.overlayAttr(rec)
+			return rec, nil
+		}
+	}
+	if rec := v.knows(ctx, ino, set); rec != nil {
+		return rec, nil
+	}
+	rec, err := n.setAttr(ctx, set)
+	if errors.Is(err, ErrStale) {
+		return v.removed.setAttr(v, ino, set)
+	}
+	return rec, err
+}
+
+// setAttr changes an inode that is in the namespace, or brings it there. No commit ends before the answer is complete: it
+// would take data out of memory that the record of the answer doesn't have.
+func (n *node) setAttr(ctx context.Context, set SetAttr) (*namespace.Inode, error) {
 	var rec *namespace.Inode
 	apply := func(e *extentEdit) error {
-		if v.applySet(e.rec, set) {
-			e.tx.Delete(namespace.XattrKey{Ino: ino, Name: xattrCaps})
+		if n.v.applySet(e.rec, set) {
+			e.tx.Delete(namespace.XattrKey{Ino: n.ino, Name: xattrCaps})
 		}
 		rec = e.rec
 		return chmodACL(e.tx, rec, set)
 	}
+	n.v.lockOver(ctx, &n.flushing)
+	defer n.flushing.Unlock()
 	var err error
 	switch {
-	case set.Size == nil && n.unborn.Load():
-		if rec = n.setUnborn(set); rec == nil {
-			err = n.commit(ctx, apply)
-		}
-	case set.isNews() && v.knows(ctx, ino, set, &rec):
 	case set.Size != nil:
 		err = n.truncate(ctx, *set.Size, apply)
-	case n.growing():
+	case n.growing() && !n.unborn.Load():
 		err = n.changeOnly(ctx, apply)
 	default:
-		err = n.commit(ctx, apply)
-	}
-	if errors.Is(err, ErrStale) {
-		return v.removed.setAttr(v, ino, set)
+		err = n.commitLocked(ctx, MaxFile, apply)
 	}
 	if err != nil {
 		return nil, err
 	}
 	if set.Atime != nil {
-		v.atimes.forget(ino)
+		n.v.atimes.forget(n.ino)
 	}
-	v.overlayAttr(rec)
+	n.v.overlayAttr(rec)
 	return rec, nil
 }
 
@@ -125,14 +145,17 @@ func (s *SetAttr) isNews() bool {
 		s.Mode == nil && s.UID == nil && s.GID == nil && s.Size == nil && s.Atime == nil && !s.SameOwner
 }
 
-// knows reports whether the times are those that the inode has already, which is usual: then nothing is to be written.
-func (v *Volume) knows(ctx context.Context, ino namespace.Ino, set SetAttr, rec **namespace.Inode) bool {
+// knows returns the inode if only times are to be set, and they are those that it has already, which is usual: then nothing
+// is to be written. Otherwise it returns nil.
+func (v *Volume) knows(ctx context.Context, ino namespace.Ino, set SetAttr) *namespace.Inode {
+	if !set.isNews() {
+		return nil
+	}
 	have, err := v.GetAttr(ctx, ino)
 	if err != nil || have.Mtime != *set.Mtime || have.Ctime != *set.Ctime {
-		return false
+		return nil
 	}
-	*rec = have
-	return true
+	return have
 }
 
 // applySet changes a record, and reports whether that takes the file's capabilities away.

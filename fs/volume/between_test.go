@@ -13,12 +13,12 @@ import (
 	"github.com/graviton-fs/graviton/fs/volume"
 )
 
-// between is a namespace that lets something happen between the steps of an operation: once, after the next View or
-// before the next Update.
+// between is a namespace that lets something happen between the steps of an operation: once, after the next View, before
+// the next Update or after it.
 type between struct {
 	namespace.Store
-	mu           sync.Mutex
-	view, update func()
+	mu                    sync.Mutex
+	view, update, updated func()
 }
 
 func (b *between) once(p *func()) {
@@ -39,7 +39,9 @@ func (b *between) View(ctx context.Context, want namespace.Want, fn func(namespa
 
 func (b *between) Update(ctx context.Context, op namespace.OpID, want namespace.Want, fn func(namespace.Tx) error) error {
 	b.once(&b.update)
-	return b.Store.Update(ctx, op, want, fn)
+	err := b.Store.Update(ctx, op, want, fn)
+	b.once(&b.updated)
+	return err
 }
 
 func newBetween(t *testing.T, change ...func(*volume.Config)) (*env, *between) {
@@ -76,6 +78,86 @@ func TestAttributesDuringCommit(t *testing.T) {
 			t.Errorf("%s: a size of %d and mtime %v, want %d and %v", name, rec.Size, rec.Mtime, want, wrote)
 		}
 	}
+}
+
+// TestAnswersDuringCommit is the same for answers that show attributes beside what was asked for.
+func TestAnswersDuringCommit(t *testing.T) {
+	c, set := newClock(1000)
+	e, b := newBetween(t, set)
+	e.put("a", nil)
+	e.put("b", []byte("x"))
+	h := e.openFile("b")
+	check := func(what string, rec *namespace.Inode, size uint64, at namespace.Time) {
+		t.Helper()
+		if rec.Size != size || rec.Mtime != at {
+			t.Errorf("%s: a size of %d and mtime %v, want %d and %v", what, rec.Size, rec.Mtime, size, at)
+		}
+	}
+	wrote := c.set(2000)
+	e.write(h, 0, pattern(1000, 1))
+	b.updated = func() { e.done(h) }
+	rec, err := e.v.Link(ctx, h.Ino(), root, "c")
+	must(t, err)
+	check("link", rec, 1000, wrote)
+
+	h = e.openFile("b")
+	wrote = c.set(3000)
+	e.write(h, 0, pattern(2000, 1))
+	must(t, e.v.ReadDir(ctx, root, 0, true, func(ent volume.Entry) bool {
+		switch {
+		case ent.Name == "a":
+			e.done(h)
+		case ent.Inode != nil:
+			check("readdir: "+ent.Name, ent.Inode, 2000, wrote)
+		}
+		return true
+	}))
+}
+
+// TestAttributesDuringCommits asks for attributes of a file that is committed all the time.
+func TestAttributesDuringCommits(t *testing.T) {
+	c, set := newClock(1000)
+	e, b := newBetween(t, set)
+	h := e.create("f")
+	wrote := c.set(1001)
+	e.write(h, 0, []byte("x"))
+	var commits sync.WaitGroup
+	rounds := 0
+	var again func()
+	again = func() {
+		rounds++
+		ended := make(chan struct{})
+		commits.Go(func() {
+			defer close(ended)
+			must(t, h.Flush(ctx))
+		})
+		select {
+		case <-ended:
+			if rounds > volume.AttrTries { // the last commit, with nothing behind it
+				return
+			}
+			wrote = c.set(int64(1001 + rounds))
+			e.write(h, uint64(rounds), []byte("x"))
+			b.mu.Lock()
+			b.view = again
+			b.mu.Unlock()
+		case <-time.After(time.Second): // the one who asks doesn't let it
+		}
+	}
+	must(t, h.Flush(ctx)) // it is in the namespace
+	wrote = c.set(1500)
+	e.write(h, 0, []byte("y"))
+	b.view = again
+	rec, err := e.v.GetAttr(ctx, h.Ino())
+	must(t, err)
+	b.mu.Lock()
+	b.view = nil
+	b.mu.Unlock()
+	commits.Wait()
+	if rec.Mtime.Before(wrote) {
+		t.Errorf("after %d commits mtime is %v, want %v", rounds, rec.Mtime, wrote)
+	}
+	e.done(h)
 }
 
 // TestLookupDuringRemoval finds either the file or nothing.

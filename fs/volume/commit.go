@@ -87,10 +87,8 @@ func refusing(chg change, refused *error) change {
 }
 
 // changeOnly changes the inode and leaves written data as they are. It is for a file that is being written: the
-// kernel's write-back sends its times every few seconds, and each commit would end the blob.
+// kernel's write-back sends its times every few seconds, and each commit would end the blob. The caller holds flushing.
 func (n *node) changeOnly(ctx context.Context, chg change) error {
-	n.v.lockOver(ctx, &n.flushing)
-	defer n.flushing.Unlock()
 	n.mu.Lock()
 	mtime := n.mtime
 	n.mu.Unlock()
@@ -245,6 +243,7 @@ func (n *node) record(tx namespace.Tx) (*namespace.Inode, error) {
 // endBatch takes the batch's data out of memory, since the committed extents have them now or they are lost.
 func (n *node) endBatch(b *batch, rec *namespace.Inode, err error) {
 	n.mu.Lock()
+	n.v.looks.note(n.ino)
 	mem := n.dirty.mem
 	n.dirty.drop(b.gen)
 	mem -= n.dirty.mem
@@ -252,7 +251,6 @@ func (n *node) endBatch(b *batch, rec *namespace.Inode, err error) {
 		n.appended = 0
 	}
 	n.commits++
-	n.v.commits.Add(1)
 	if n.mtime == b.mtime { // else a write came in since
 		n.mtime = namespace.Time{}
 	}

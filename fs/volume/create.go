@@ -180,6 +180,8 @@ func (v *Volume) link(ctx context.Context, ino, parent namespace.Ino, name strin
 	n := v.nodes.get(v, ino)
 	defer v.nodes.put(n)
 	life := lifeHold{n: n} // whether it has a name is decided here
+	look := v.looks.begin()
+	defer look.end()
 	var rec *namespace.Inode
 	want := entryWant(parent, name)
 	want.Inodes = append(want.Inodes, namespace.InodeWant{Ino: ino, Lock: namespace.Exclusive})
@@ -221,6 +223,11 @@ func (v *Volume) link(ctx context.Context, ino, parent namespace.Ino, name strin
 	}
 	c := *rec
 	v.overlayAttr(&c)
+	if look.missed(ino) {
+		if now, err := v.GetAttr(ctx, ino); err == nil {
+			return now, nil
+		}
+	}
 	return &c, nil
 }
 

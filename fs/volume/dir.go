@@ -18,7 +18,8 @@ func (v *Volume) Lookup(ctx context.Context, parent namespace.Ino, name string) 
 	}
 	var rec *namespace.Inode
 	want := namespace.Want{Entries: []namespace.EntryWant{{Parent: parent, Name: name}}}
-	commits := v.commits.Load()
+	look := v.looks.begin()
+	defer look.end()
 	err := v.ns.View(ctx, want, func(tx namespace.Tx) (err error) {
 		_, rec, err = entry(tx, parent, name)
 		return err
@@ -27,15 +28,15 @@ func (v *Volume) Lookup(ctx context.Context, parent namespace.Ino, name string) 
 		return nil, err
 	}
 	v.names.note(rec, name)
-	if v.commits.Load() != commits || v.hasUnborn(rec.Ino) { // maybe of this file: what left memory since is in neither
-		rec, err = v.GetAttr(ctx, rec.Ino)
-		if errors.Is(err, ErrStale) || err == nil && rec.Nlink == 0 { // removed meanwhile
-			return nil, ErrNotFound
-		}
-		return rec, err
-	}
 	v.overlayAttr(rec)
-	return rec, nil
+	if !look.missed(rec.Ino) && !v.hasUnborn(rec.Ino) {
+		return rec, nil
+	}
+	rec, err = v.GetAttr(ctx, rec.Ino)
+	if errors.Is(err, ErrStale) || err == nil && rec.Nlink == 0 { // removed meanwhile
+		return nil, ErrNotFound
+	}
+	return rec, err
 }
 
 // LookupInode finds an inode by its number, or with parent the directory that a directory is in. ErrNotFound: there is none,
@@ -51,7 +52,8 @@ func (v *Volume) LookupInode(ctx context.Context, ino namespace.Ino, parent bool
 	return rec, err
 }
 
-// Entry is one name of a directory. Inode is nil unless it was asked for.
+// Entry is one name of a directory. Inode is nil unless it was asked for, and where it would be out of date: of a file
+// whose written data was committed meanwhile.
 type Entry struct {
 	namespace.Dentry
 	Inode *namespace.Inode
@@ -72,6 +74,8 @@ func (v *Volume) ReadDir(ctx context.Context, dir namespace.Ino, cookie uint64, 
 	if inodes {
 		list.Limit = entriesAhead
 	}
+	look := v.looks.begin()
+	defer look.end()
 	return v.ns.View(ctx, namespace.Want{Lists: []namespace.ListWant{list}}, func(tx namespace.Tx) error {
 		from := namespace.CookieKey{Parent: dir, Cookie: cookie + 1} // behind what an earlier run has shown
 		for ent, err := range namespace.Scan[*namespace.Dentry](tx, from, 0) {
@@ -93,6 +97,9 @@ func (v *Volume) ReadDir(ctx context.Context, dir namespace.Ino, cookie uint64, 
 				} else {
 					v.overlayAttr(e.Inode)
 					v.names.note(e.Inode, e.Name)
+					if look.missed(e.Ino) {
+						e.Inode = nil
+					}
 				}
 			}
 			if !fn(e) {

@@ -96,3 +96,6 @@ func (v *Volume) Waits(ino namespace.Ino) bool {
 	defer v.waits.mu.Unlock()
 	return v.waits.m[ino] != nil
 }
+
+// AttrTries is how often attributes are read again.
+const AttrTries = attrTries

@@ -6,13 +6,12 @@ import (
 	"github.com/graviton-fs/graviton/backend/namespace"
 )
 
-// truncate sets the file's size, with chg, in one transaction that also commits what was written before.
+// truncate sets the file's size, with chg, in one transaction that also commits what was written before. The caller holds
+// flushing.
 func (n *node) truncate(ctx context.Context, size uint64, chg change) error {
 	if size > MaxFile {
 		return ErrTooBig
 	}
-	n.flushing.Lock()
-	defer n.flushing.Unlock()
 	if err := n.load(ctx); err != nil {
 		return err
 	}

@@ -74,11 +74,11 @@ type Volume struct {
 	known      known
 	told       told
 	waits      waits
-	lost       atomic.Bool   // see LostCommits
-	ousted     atomic.Bool   // see oust
-	full       atomic.Int64  // when the store was full last, in Unix nanoseconds
-	away       atomic.Int64  // the same of when a store was found away
-	commits    atomic.Uint64 // of files' data, ended so far
+	lost       atomic.Bool  // see LostCommits
+	ousted     atomic.Bool  // see oust
+	full       atomic.Int64 // when the store was full last, in Unix nanoseconds
+	away       atomic.Int64 // the same of when a store was found away
+	looks      looks
 	changes    atomic.Uint64 // transactions, ended so far
 	part       uint64        // size of an upload's part, as far as it matters for when a stream begins
 	window     uint64        // see streamWindow
@@ -123,6 +123,7 @@ func Open(ctx context.Context, ns namespace.Store, blobs blob.Store, cfg Config)
 	v.nodes.m = map[namespace.Ino]*node{}
 	v.atimes.m = map[namespace.Ino]namespace.Time{}
 	v.removed.init()
+	v.looks.init()
 	v.xattrless.init(cfg.Shared)
 	v.births.m = map[namespace.DentryKey]*node{}
 	v.dirty = newBudget(cfg.Dirty)

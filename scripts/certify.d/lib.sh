@@ -29,8 +29,11 @@ largest() {
 # same A B: the two trees hold the same. diff has no opinion of two FIFOs but that they differ.
 same() { diff -r --no-dereference -x fifo "$1" "$2"; }
 
+# acls DIR: the access control lists of a tree.
+acls() { (cd "$1" && find . ! -type l -print0 | LC_ALL=C sort -z | xargs -0 getfacl -pn --); }
+
 # sample DIR: a tree with what trees have: text, big and empty files, holes, links, modes, odd
-# names, old dates and extended attributes.
+# names, old dates, extended attributes and access control lists.
 sample() {
   local dir=$1 i
   mkdir -p "$dir/text" "$dir/odd names" "$dir/deep/a/b/c/d/e/f"
@@ -53,4 +56,6 @@ sample() {
   touch -d '2001-02-03 04:05:06.789012345' "$dir/odd names/file 2"
   setfattr -n user.note -v 'an attribute' "$dir/random"
   setfattr -n user.empty "$dir/deep"
+  setfacl -m u:1234:rw,g:5678:r,m::r "$dir/random"
+  setfacl -R -m u:1234:rwX,d:u:1234:rwx,d:g:5678:rx,d:m::rx "$dir/deep"
 }

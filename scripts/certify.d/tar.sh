@@ -1,5 +1,5 @@
 version() { tar --version | head -n 1 | awk '{print $4}'; }
-about() { echo 'archive and extraction with `--xattrs --sparse`; `tar --compare`; attributes, owners, modes and times equal the source'; }
+about() { echo 'archive and extraction with `--acls --xattrs --sparse`; `tar --compare`; ACLs, attributes, owners, modes and times equal the source'; }
 
 listing() {
   (
@@ -8,17 +8,18 @@ listing() {
     find . -type d -printf '%p %m %U %G %T@\n' | LC_ALL=C sort
     getfattr -Rhd --absolute-names -m - . | LC_ALL=C sort
   )
+  acls "$1"
 }
 
 write() {
   sample "$KEEP/source"
-  tar -C "$KEEP/source" --xattrs --xattrs-include='*' --sparse -cf archive.tar .
+  tar -C "$KEEP/source" --acls --xattrs --xattrs-include='*' --sparse -cf archive.tar .
   mkdir out
-  tar -C out --xattrs --xattrs-include='*' --same-owner -xpf archive.tar
+  tar -C out --acls --xattrs --xattrs-include='*' --same-owner -xpf archive.tar
 }
 
 verify() {
-  tar -C out --compare --xattrs -f archive.tar
+  tar -C out --compare --acls --xattrs -f archive.tar
   listing "$KEEP/source" >"$KEEP/want"
   listing out >"$KEEP/got"
   diff "$KEEP/want" "$KEEP/got"

@@ -25,6 +25,7 @@ var linuxCases = []linuxCase{
 	{"fallocate", allocate},
 	{"whiteouts", whiteout},
 	{"access control lists", acls},
+	{"upper layer of overlayfs", overlayUpper},
 }
 
 // userCases have other users come near.
