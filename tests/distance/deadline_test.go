@@ -15,7 +15,7 @@ import (
 
 // ioTimeout is that of the test's mounts. A call that fails may take slack longer, far less than a second io-timeout.
 const (
-	ioTimeout = 4 * time.Second
+	ioTimeout = 8 * time.Second
 	slack     = ioTimeout * 6 / 10
 )
 
