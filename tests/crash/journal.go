@@ -15,6 +15,7 @@ type journal struct {
 	crashed  atomic.Bool
 	over     atomic.Bool // the round ends without a crash: workers complete what they are at
 	outage   bool        // the daemon lives on through the crash
+	cut      bool        // the crash is a cut of the disk, see counts
 
 	mu      sync.Mutex
 	synced  int64    // everything acknowledged up to this count must survive a power loss
@@ -51,6 +52,11 @@ func (j *journal) end() int64 {
 	j.inFlight.Add(-1)
 	return j.clock.Add(1)
 }
+
+// counts reports whether a sync that has just returned was a promise. One that is under way while a disk is cut off is none:
+// ext4 itself then answers some fdatasync with success, and has lost what it wrote (seen on Linux 6.18, with six writers of
+// plain files: 5 of 240 lost acknowledged bytes).
+func (j *journal) counts() bool { return !j.cut || !j.crashed.Load() }
 
 // acknowledgeSync notes that a sync which began at the given clock has returned.
 func (j *journal) acknowledgeSync(began int64) {

@@ -84,6 +84,9 @@ func (w *worker) numberAt(name string) bool {
 
 // synced notes that a sync which began at the given clock was acknowledged, and is the newest record.
 func (w *worker) synced(began int64) {
+	if !w.j.counts() {
+		return
+	}
 	w.h.synced = len(w.h.records) - 1
 	w.j.acknowledgeSync(began)
 }
