@@ -99,3 +99,6 @@ func (v *Volume) Waits(ino namespace.Ino) bool {
 
 // AttrTries is how often attributes are read again.
 const AttrTries = attrTries
+
+// IsAlone reports whether this daemon knows of no other one that lives.
+func (v *Volume) IsAlone() bool { return v.members.isAlone() }
