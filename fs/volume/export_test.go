@@ -61,7 +61,7 @@ func (v *Volume) Orphans(ctx context.Context) ([]*namespace.Orphan, error) { ret
 var Codes = []Code{
 	CodeNoVolume, CodeNoRoot, CodeDangling, CodeNoParent, CodeType, CodeUnreachable, CodeNlink, CodeParent, CodeCookie,
 	CodeLostExtent, CodeOverlap, CodeExtent, CodeNoBlob, CodeShortBlob, CodeBadBlob, CodeNoBlobRecord, CodeRefs,
-	CodeLostXattr, CodeLostOrphan, CodeBytes, CodeUsage, CodeIno, CodeDamaged,
+	CodeLostXattr, CodeFlags, CodeLostOrphan, CodeBytes, CodeUsage, CodeIno, CodeDamaged,
 	CodeName, CodeCycle,
 }
 
