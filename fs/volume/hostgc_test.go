@@ -3,6 +3,7 @@ package volume_test
 import (
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/graviton-fs/graviton/backend/faults"
 	"github.com/graviton-fs/graviton/backend/pg/pgtest"
@@ -81,6 +82,39 @@ func TestHostsLeaveDuringAppend(t *testing.T) {
 	large.Release(ctx)
 	log.Release(ctx)
 	first.wantFile("log", []byte("the other's line"))
+}
+
+// TestHostsJoinAfterAppend has a daemon join while another one has appended data in memory that take long to store.
+func TestHostsJoinAfterAppend(t *testing.T) {
+	url := pgtest.Shared(t).Database(t).URL()
+	cfg := sharedConfig(t)
+	first := newHost(t, url, cfg)
+	in := faults.New()
+	first.close()
+	first.bs = faults.Blobs(first.bs, in)
+	first.open()
+	session := first.v.Session()
+	log, p := first.create("log"), pattern(100<<10, 1)
+	must(t, log.Write(ctx, 0, [][]byte{p}, volume.Written{Append: true}))
+	storing, goOn := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	in.FailIf(func(faults.Call) error {
+		once.Do(func() { close(storing) })
+		<-goOn
+		return nil
+	})
+	go func() {
+		<-storing // since the second daemon was noticed, which waits for it
+		time.Sleep(2 * testLease)
+		close(goOn)
+	}()
+	second := newHost(t, url, cfg)
+	must(t, log.Sync(ctx))
+	log.Release(ctx)
+	second.wantFile("log", p)
+	if now := first.v.Session(); now != session {
+		t.Errorf("the first daemon was taken for dead: session %016x, then %016x", session, now)
+	}
 }
 
 // TestHostsJoinDuringAppend has a daemon join while an append in another one waits for memory.
