@@ -99,7 +99,7 @@ func (s *syncer) every(ctx context.Context, d time.Duration, log *slog.Logger) {
 //
 // A log whose writer has failed must not be synced: Debian's library is built with assertions, and one of them ends the
 // process. So after a failed write a sync begins with a synced write of nothing, which is refused while the engine is in
-// error, and goes to a new log after that.
+// error, and goes to a new log after that. The same goes for a sync that failed.
 func (db *DB) syncLog() error {
 	if noSync {
 		return nil
@@ -114,5 +114,9 @@ func (db *DB) syncLog() error {
 			return classify(err)
 		}
 	}
-	return classify(db.db.FlushWAL(true))
+	err := classify(db.db.FlushWAL(true))
+	if err != nil {
+		db.logFailed.Store(true)
+	}
+	return err
 }

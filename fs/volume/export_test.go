@@ -61,7 +61,7 @@ func (v *Volume) Orphans(ctx context.Context) ([]*namespace.Orphan, error) { ret
 var Codes = []Code{
 	CodeNoVolume, CodeNoRoot, CodeDangling, CodeNoParent, CodeType, CodeUnreachable, CodeNlink, CodeParent, CodeCookie,
 	CodeLostExtent, CodeOverlap, CodeExtent, CodeNoBlob, CodeShortBlob, CodeBadBlob, CodeNoBlobRecord, CodeRefs,
-	CodeLostXattr, CodeLostOrphan, CodeBytes, CodeUsage, CodeIno, CodeDamaged,
+	CodeLostXattr, CodeFlags, CodeLostOrphan, CodeBytes, CodeUsage, CodeIno, CodeDamaged,
 	CodeName, CodeCycle,
 }
 
@@ -99,3 +99,6 @@ func (v *Volume) Waits(ino namespace.Ino) bool {
 
 // AttrTries is how often attributes are read again.
 const AttrTries = attrTries
+
+// IsAlone reports whether this daemon knows of no other one that lives.
+func (v *Volume) IsAlone() bool { return v.members.isAlone() }

@@ -23,6 +23,7 @@ const (
 	CodeNoBlobRecord Code = "blob-record-missing"
 	CodeRefs         Code = "wrong-reference-count"
 	CodeLostXattr    Code = "xattr-without-inode"
+	CodeFlags        Code = "wrong-inode-flags"
 	CodeLostOrphan   Code = "orphan-without-inode"
 	CodeBytes        Code = "wrong-byte-count"
 	CodeUsage        Code = "wrong-usage"

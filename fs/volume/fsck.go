@@ -7,6 +7,7 @@ import (
 
 	"github.com/graviton-fs/graviton/backend/blob"
 	"github.com/graviton-fs/graviton/backend/namespace"
+	"github.com/graviton-fs/graviton/fs/volume/acl"
 )
 
 // Fsck checks every invariant of the namespace, and that the blobs which it names are in the store; with data it also
@@ -56,7 +57,7 @@ type checkInode struct {
 	size          uint64
 	bytes, sum    uint64
 	blocks        uint64 // that its extents touch
-	counts        bool   // bytes is of blocks, see namespace.FlagBlocks
+	flags         namespace.InodeFlags
 	behind        uint64 // the last of them
 	orphan        bool
 }
@@ -137,7 +138,7 @@ func (c *check) inodes() error {
 		c.sum.Inodes++
 		c.kinds[rec.Ino] = &checkInode{
 			typ: rec.Mode & ModeType, nlink: rec.Nlink, parent: rec.Parent, size: rec.Size, bytes: rec.Bytes,
-			counts: rec.Flags&namespace.FlagBlocks != 0,
+			flags: rec.Flags,
 		}
 		if uint64(rec.Ino) >= c.next {
 			c.report(CodeIno, rec.Ino, "inode %d was not handed out yet", rec.Ino)
@@ -193,7 +194,7 @@ func (c *check) extents() error {
 	}
 	for ino, in := range c.kinds {
 		have := in.blocks * namespace.BlockSize
-		if !in.counts {
+		if in.flags&namespace.FlagBlocks == 0 {
 			have = in.sum
 		}
 		if in.bytes != have {
@@ -208,8 +209,14 @@ func (c *check) xattrs() error {
 		if err != nil {
 			return err
 		}
-		if c.kinds[x.Ino] == nil {
+		in := c.kinds[x.Ino]
+		if in == nil {
 			c.report(CodeLostXattr, 0, "attribute %q of inode %d, which is missing", x.Name, x.Ino)
+			continue
+		}
+		if in.flags&namespace.FlagNoXattrs != 0 || x.Name == acl.Access && in.flags&namespace.FlagACL == 0 ||
+			x.Name == acl.Default && in.flags&namespace.FlagDefaultACL == 0 {
+			c.report(CodeFlags, x.Ino, "attribute %q of inode %d, whose flags say that it has none", x.Name, x.Ino)
 		}
 	}
 	return nil

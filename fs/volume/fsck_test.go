@@ -108,6 +108,9 @@ var damages = map[volume.Code]func(p *patient) func(tx namespace.Tx) error{
 	volume.CodeRefs: func(p *patient) func(namespace.Tx) error {
 		return edit(namespace.BlobKey{Blob: p.blob}, func(r *namespace.Blob) { r.Refs = 2 })
 	},
+	volume.CodeFlags: func(p *patient) func(namespace.Tx) error {
+		return edit(namespace.InodeKey{Ino: p.small}, func(r *namespace.Inode) { r.Flags |= namespace.FlagNoXattrs })
+	},
 	volume.CodeLostXattr: func(*patient) func(namespace.Tx) error {
 		return put(&namespace.Xattr{Ino: 15, Name: "user.a"})
 	},

@@ -200,6 +200,13 @@ func TestHostsInvalidateAll(t *testing.T) {
 	hosts := newHosts(t, 2)
 	a, b := hosts[0], hosts[1]
 	open, closed := a.put("open", []byte("x")), a.put("closed", []byte("x"))
+	mode := uint32(0)
+	eventually(t, "b follows", func() bool { // before that all is dropped at some time
+		mode++
+		_, err := a.v.SetAttr(ctx, open, volume.SetAttr{Mode: &mode})
+		must(t, err)
+		return !b.told.inode(open).IsZero()
+	})
 	b.wantFile("closed", []byte("x"))
 	h := b.openFile("open")
 	defer h.Release(ctx)

@@ -97,22 +97,8 @@ func (v *Volume) join(ctx context.Context) error {
 	}
 	began := time.Now()
 	known, err := v.register(ctx)
-	for err == nil {
-		var others []*namespace.Session
-		if others, err = v.lookAround(ctx); err != nil {
-			break
-		}
-		waiting := false
-		for _, s := range others {
-			if known.Before(s.Seen) && (s.Exclusive || !v.cfg.Shared) {
-				err = exclusiveError(s)
-			}
-			waiting = waiting || !known.Before(s.Seen)
-		}
-		if err != nil || !waiting {
-			break
-		}
-		err = sleep(ctx, v.members.beat()/4)
+	if err == nil {
+		v.stayHeard(ctx, func() { err = v.awaitOthers(ctx, known) })
 	}
 	if err != nil {
 		return errors.Join(err, v.unregister(context.WithoutCancel(ctx)))
@@ -121,6 +107,29 @@ func (v *Volume) join(ctx context.Context) error {
 	v.members.beaten.Store(time.Now().UnixNano())
 	v.cacheReads(began)
 	return v.sync(ctx)
+}
+
+// awaitOthers waits until every other daemon was Seen after this one was known.
+func (v *Volume) awaitOthers(ctx context.Context, known namespace.Time) error {
+	for {
+		others, err := v.lookAround(ctx)
+		if err != nil {
+			return err
+		}
+		waiting := false
+		for _, s := range others {
+			if known.Before(s.Seen) && (s.Exclusive || !v.cfg.Shared) {
+				return exclusiveError(s)
+			}
+			waiting = waiting || !known.Before(s.Seen)
+		}
+		if !waiting {
+			return nil
+		}
+		if err := sleep(ctx, v.members.beat()/4); err != nil {
+			return err
+		}
+	}
 }
 
 // exclusiveError tells who is in the way.

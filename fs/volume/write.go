@@ -25,7 +25,7 @@ func (h *Handle) Write(ctx context.Context, off uint64, data [][]byte, how Writt
 	return err
 }
 
-func (h *Handle) write(ctx context.Context, off uint64, data [][]byte, how Written) error {
+func (h *Handle) write(ctx context.Context, off uint64, data [][]byte, how Written) (err error) {
 	n := h.n
 	var size uint64
 	for _, d := range data {
@@ -43,16 +43,42 @@ func (h *Handle) write(ctx context.Context, off uint64, data [][]byte, how Writt
 	if err := n.dropPrivileges(ctx, how.KillFor); err != nil {
 		return err
 	}
-	if how.Append {
-		alone, release := n.v.company()
-		defer release()
-		if !alone {
-			return n.appendNow(ctx, data, size)
-		}
-	}
 	if err := n.v.dirty.take(ctx, size); err != nil {
 		return err
 	}
+	if how.Append { // not before: a beat waits for who holds the company, and for memory one may wait long
+		var done bool
+		if off, done, err = n.append(ctx, data, size, how); done || err != nil {
+			return err
+		}
+	} else {
+		n.lay(data, off, how)
+	}
+	n.feed(ctx, off, off+size)
+	if h.flags.Sync && !how.Cached {
+		return h.Sync(ctx)
+	}
+	return nil
+}
+
+// append puts written data, for which memory was taken, at the end of the file, and returns where. While other daemons live
+// it is done then: committed already.
+func (n *node) append(ctx context.Context, data [][]byte, size uint64, how Written) (off uint64, done bool, err error) {
+	alone, release := n.v.company()
+	defer release()
+	if !alone {
+		n.v.dirty.release(size)
+		return 0, true, n.appendNow(ctx, data, size)
+	}
+	if err := n.ensureLoaded(ctx); err != nil { // others may have appended before they left
+		n.v.dirty.release(size)
+		return 0, false, err
+	}
+	return n.lay(data, 0, how), false, nil
+}
+
+// lay puts written data, for which memory was taken, over what the file has, and returns where.
+func (n *node) lay(data [][]byte, off uint64, how Written) uint64 {
 	n.mu.Lock()
 	if how.Append {
 		off = n.size
@@ -67,7 +93,7 @@ func (h *Handle) write(ctx context.Context, off uint64, data [][]byte, how Writt
 		at += uint64(len(d))
 	}
 	// What overwrote data in memory took no memory.
-	back := size + mem - n.dirty.mem
+	back := at - off + mem - n.dirty.mem
 	n.size = max(n.size, at)
 	if !how.Cached || n.v.cfg.Shared { // without its write-back cache, the kernel has no times: then it is a mapped page
 		n.mtime = n.v.now()
@@ -75,11 +101,7 @@ func (h *Handle) write(ctx context.Context, off uint64, data [][]byte, how Writt
 	n.touched = time.Now()
 	n.mu.Unlock()
 	n.v.dirty.release(back)
-	n.feed(ctx, off, off+size)
-	if h.flags.Sync && !how.Cached {
-		return h.Sync(ctx)
-	}
-	return nil
+	return off
 }
 
 // ensureLoaded reads the committed size if it isn't known.
