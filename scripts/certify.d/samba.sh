@@ -1,7 +1,8 @@
 version() { smbd --version | awk '{print $2}'; }
 about() { echo 'a share with acl_xattr and streams_xattr: `smbclient` puts a tree, renames, removes, writes streams and sets ACLs; content, streams and ACLs as they were set'; }
 
-# server COMMAND...: runs it while smbd serves $MNT/share, in a network of its own: not every client takes a port.
+# server COMMAND...: runs it while smbd serves $MNT/share, in a network of its own, since not every client takes a port, and
+# with processes of its own, since its helpers stay.
 server() {
   local dir
   for dir in private lock state cache pid ncalrpc; do mkdir -p "$KEEP/samba/$dir"; done
@@ -29,16 +30,15 @@ server() {
 CONF
   [ -s "$KEEP/samba/private/passdb.tdb" ] || printf 'pass\npass\n' | smbpasswd -c "$KEEP/smb.conf" -s -a root
   # shellcheck disable=SC2016 # sh's own $1
-  unshare --net sh -c 'ip link set lo up && exec smbd -F -s "$1"' smbd "$KEEP/smb.conf" </dev/null &
+  unshare --net --pid --fork sh -c 'ip link set lo up && exec smbd -F -s "$1"' smbd "$KEEP/smb.conf" </dev/null &
   pid=$!
-  # shellcheck disable=SC2064 # the pid as it is now
-  trap "kill $pid; wait $pid || true" EXIT
+  trap 'kill $(pgrep -P "$pid"); wait "$pid" || true' EXIT
   for _ in $(seq 100); do
     inside bash -c ': <"/dev/tcp/127.0.0.1/445"' 2>/dev/null && break
     sleep 0.1
   done
   "$@"
-  kill "$pid"
+  kill "$(pgrep -P "$pid")"
   wait "$pid" || true
   trap - EXIT
 }
