@@ -14,7 +14,7 @@ func (v *Volume) GetAttr(ctx context.Context, ino namespace.Ino) (*namespace.Ino
 	}
 	n := v.nodes.get(v, ino)
 	defer v.nodes.put(n)
-	if rec := n.beforeBirth(); rec != nil {
+	if rec := n.beforeBirth(ctx); rec != nil {
 		v.overlayAttr(rec)
 		return rec, nil
 	}
@@ -89,7 +89,7 @@ func (v *Volume) SetAttr(ctx context.Context, ino namespace.Ino, set SetAttr) (*
 	n := v.nodes.get(v, ino)
 	defer v.nodes.put(n)
 	if set.Size == nil {
-		if rec := n.setUnborn(set); rec != nil {
+		if rec := n.setUnborn(ctx, set); rec != nil {
 			if set.Atime != nil {
 				v.atimes.forget(ino)
 			}
@@ -118,6 +118,9 @@ func (n *node) setAttr(ctx context.Context, set SetAttr) (*namespace.Inode, erro
 		rec = e.rec
 		return chmodACL(e.tx, rec, set)
 	}
+	n.mu.Lock()
+	ctx = n.shortly(ctx, false) // write-back sends the times after the data
+	n.mu.Unlock()
 	n.v.lockOver(ctx, &n.flushing)
 	defer n.flushing.Unlock()
 	var err error

@@ -232,11 +232,11 @@ func (v *Volume) changeNames(ctx context.Context, op func() error) error {
 }
 
 // beforeBirth returns the inode if it isn't in the namespace yet, or nil.
-func (n *node) beforeBirth() *namespace.Inode {
+func (n *node) beforeBirth(ctx context.Context) *namespace.Inode {
 	if !n.unborn.Load() {
 		return nil
 	}
-	n.birthing.Lock()
+	n.v.lockOver(ctx, &n.birthing)
 	defer n.birthing.Unlock()
 	if n.birth == nil {
 		return nil
@@ -246,11 +246,11 @@ func (n *node) beforeBirth() *namespace.Inode {
 }
 
 // setUnborn changes the attributes of a file that is not in the namespace yet. It returns nil if it is.
-func (n *node) setUnborn(set SetAttr) *namespace.Inode {
+func (n *node) setUnborn(ctx context.Context, set SetAttr) *namespace.Inode {
 	if !n.unborn.Load() {
 		return nil
 	}
-	n.birthing.Lock()
+	n.v.lockOver(ctx, &n.birthing)
 	defer n.birthing.Unlock()
 	if n.birth == nil || n.birth.tried {
 		return nil

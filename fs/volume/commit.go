@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
+	"github.com/graviton-fs/graviton/backend/patience"
 	"github.com/graviton-fs/graviton/panics"
 )
 
@@ -28,9 +29,14 @@ func (n *node) commitLocked(ctx context.Context, keep uint64, chg change) error 
 }
 
 // commitSynced is commit for a caller who wants it to be durable, and reports whether it is, with all that was before.
-func (n *node) commitSynced(ctx context.Context) (synced bool, err error) {
+// First is done before it, while no other commit of the file may begin. If that has waited for a store in vain, the
+// commit tries it only for a moment.
+func (n *node) commitSynced(ctx context.Context, first func() error) (synced bool, err error) {
 	n.v.lockOver(ctx, &n.flushing)
 	defer n.flushing.Unlock()
+	if isAway(first()) {
+		ctx = patience.With(ctx, awayTime)
+	}
 	err = n.commitWith(ctx, MaxFile, nil, func() { synced = true })
 	return synced && err == nil, err
 }

@@ -144,7 +144,13 @@ func (h *Handle) Flush(ctx context.Context) error {
 func (h *Handle) failing(ctx context.Context) context.Context {
 	h.n.mu.Lock()
 	defer h.n.mu.Unlock()
-	if isAway(h.n.errs.since(h.told)) || time.Since(h.n.away) < awayTime {
+	return h.n.shortly(ctx, isAway(h.n.errs.since(h.told)))
+}
+
+// shortly is ctx, or one that waits for a moment only if the stores were waited for in vain just now, or failed says so.
+// The caller holds mu.
+func (n *node) shortly(ctx context.Context, failed bool) context.Context {
+	if failed || time.Since(n.away) < awayTime {
 		return patience.With(ctx, awayTime)
 	}
 	return ctx
@@ -176,9 +182,11 @@ func (h *Handle) SyncUntold(ctx context.Context) (upTo uint64, err error) {
 	h.toldKernel = h.n.unsent.n // had it not told them, it would not have sent this
 	h.n.mu.Unlock()
 	ctx = h.failing(ctx)
-	// What else was made goes first, so that the commit makes it durable, too.
-	unsettled := h.n.v.settle(ctx, func(_ namespace.DentryKey, n *node) bool { return n != h.n })
-	synced, err := h.n.commitSynced(ctx)
+	var unsettled error
+	synced, err := h.n.commitSynced(ctx, func() error { // what else was made, so that the commit makes it durable, too
+		unsettled = h.n.v.settle(ctx, func(_ namespace.DentryKey, n *node) bool { return n != h.n })
+		return unsettled
+	})
 	if upTo, err = h.outcome(err); err != nil {
 		return upTo, err
 	}

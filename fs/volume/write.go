@@ -183,13 +183,22 @@ func (v *Volume) makeRoom(ctx context.Context) {
 	}
 }
 
+// flushPause is how long after a store was found away data that nobody waits for stays in memory.
+const flushPause = 2 * time.Second
+
+// flushIdle commits data that its writers left alone. It gets in nobody's way: who commits a file already, or comes to do
+// so while the store is away, would wait for it first.
 func (v *Volume) flushIdle(ctx context.Context) {
+	if time.Since(time.Unix(0, v.away.Load())) < flushPause {
+		return
+	}
 	for _, n := range v.nodes.all() {
 		n.mu.Lock()
 		idle := (n.dirty.bytes > 0 || !n.mtime.IsZero() || n.unborn.Load()) && time.Since(n.touched) > v.cfg.Idle
 		n.mu.Unlock()
-		if idle {
-			n.flushFor(ctx)
+		if idle && n.flushing.TryLock() {
+			_ = n.commitLocked(ctx, MaxFile, nil) // an error is kept for the handles
+			n.flushing.Unlock()
 		}
 		v.nodes.put(n)
 	}
