@@ -3,6 +3,7 @@ package pg
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/graviton-fs/graviton/backend/namespace"
@@ -22,18 +23,20 @@ func proxied(t testing.TB, cfg Config) (*DB, *pgtest.Proxy) {
 // proxiedConns is the size of the pool of proxied.
 const proxiedConns = 2
 
-// trips is the most that one of several runs takes. The warm-up is those runs that prepare statements: on each connection of
-// the pool the first one does, and none later.
+// trips is the most that one of several runs takes, but for one: on a busy machine the server may answer the first half of
+// what is sent before the second half has come through. The warm-up is those runs that prepare statements: on each
+// connection of the pool the first one does, and none later.
 func trips(t testing.TB, p *pgtest.Proxy, run func(i int) error) int64 {
 	t.Helper()
-	worst, warm := int64(0), 0
+	var all []int64
+	warm := 0
 	for i := range 8 {
 		prepares, before := p.Prepares(), p.Trips()-p.News()
 		if err := run(i); err != nil {
 			t.Fatal(err)
 		}
 		if p.Prepares() == prepares {
-			worst = max(worst, p.Trips()-p.News()-before)
+			all = append(all, p.Trips()-p.News()-before)
 		} else {
 			warm++
 		}
@@ -41,7 +44,8 @@ func trips(t testing.TB, p *pgtest.Proxy, run func(i int) error) int64 {
 	if warm > proxiedConns {
 		t.Errorf("%d runs prepared statements, and there are %d connections", warm, proxiedConns)
 	}
-	return worst
+	slices.Sort(all)
+	return all[len(all)-2]
 }
 
 func TestRoundTrips(t *testing.T) {
