@@ -61,5 +61,14 @@ func (n *node) dirtyBlocks() int64 {
 	return countBlocks(list, 0, maxBlock) - countBlocks(n.layout.list, 0, maxBlock)
 }
 
+// touches reports whether any of the bytes from lo up to hi was written.
+func (o *overlay) touches(lo, hi uint64) (found bool) {
+	o.from(lo, func(p *piece) bool {
+		found = p.off < hi
+		return false
+	})
+	return found
+}
+
 // maxBlock is behind every block of a file.
 const maxBlock = MaxFile/namespace.BlockSize + 1

@@ -15,12 +15,22 @@ func (n *node) truncate(ctx context.Context, size uint64, chg change) error {
 	if err := n.load(ctx); err != nil {
 		return err
 	}
+	// The block that the new end lies in was allocated by what was written to it, also if only that is cut off.
+	blockEnd := min((size/namespace.BlockSize+1)*namespace.BlockSize, MaxFile)
+	n.mu.Lock()
+	partial := size%namespace.BlockSize != 0 && n.dirty.touches(size, blockEnd)
+	n.mu.Unlock()
 	err := n.commitLocked(ctx, size, func(e *extentEdit) error {
 		if e.rec.Mode&ModeType != ModeFile {
 			return ErrInvalid
 		}
 		if size <= e.rec.Size { // the same size gives back what is allocated behind it
 			if err := e.punch(size, MaxFile); err != nil {
+				return err
+			}
+		}
+		if partial {
+			if err := e.allocate(size, blockEnd); err != nil {
 				return err
 			}
 		}
