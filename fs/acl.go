@@ -17,9 +17,7 @@ func (f *FS) setACL(cancel <-chan struct{}, in *fuse.InHeader, name string, valu
 	err := change(f, cancel, in.Pid, func() error { return f.vol.SetACL(background(), ino, name, list, by) })
 	if err == nil {
 		// The permission bits have changed, which the kernel knows only if it checks permissions.
-		if s := f.server.Load(); s != nil {
-			s.InodeNotify(in.NodeId, attributesOnly, 0)
-		}
+		f.forgetAttributes(in.NodeId)
 	}
 	return f.status("setxattr", in.NodeId, err)
 }
